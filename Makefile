@@ -1,0 +1,49 @@
+# `make run`, `make test` and `make ui` need Python 3.11 to 3.14 and nothing else; the set-up does the rest, once.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null \
+	&& command -v $$python && break; done)
+ARGS ?=
+BIN := .venv/bin
+SETUP = $(if $(PYTHON),$(PYTHON) tools/setup.py,$(error There is no Python 3.11 to 3.14 on the PATH: \
+	install one, or name it with `make PYTHON=/path/to/python3`))
+
+.DEFAULT_GOAL := help
+.PHONY: help run ui test check format lock setup setup-dev clean
+
+help:  ## This list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+run: setup  ## Materialize the whole graph by salesml.yaml (ARGS='--help' for options)
+	@$(BIN)/salesml run $(ARGS)
+
+ui: setup  ## Open the Dagster UI on the same state
+	@$(BIN)/salesml ui $(ARGS)
+
+test: setup-dev  ## Run all tests (ARGS='-k name' for some)
+	@$(BIN)/pytest $(ARGS)
+
+check: setup-dev  ## Lint, format, types, walls between the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup-dev  ## Format, and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+setup:  ## Environment, packages and jars for runs
+	@$(SETUP)
+
+setup-dev:  ## The same, with the tools for tests and checks
+	@$(SETUP) --dev
+
+# Needs uv. The locks hold versions and hashes and no addresses; a new pyproject.toml keeps old versions where it can.
+COMPILE := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-header --extra build
+lock:  ## Write the locks anew, for a changed pyproject.toml (UPGRADE=--upgrade for new versions)
+	$(COMPILE) $(UPGRADE) --output-file requirements.lock
+	$(COMPILE) $(UPGRADE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean:  ## Remove the environment and the jars; the lake stays
+	rm -rf .venv .salesml/jars .salesml/java

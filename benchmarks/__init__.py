@@ -1,0 +1,1 @@
+"""This project beside two peers, measured in one go."""

@@ -1,0 +1,254 @@
+"""This project, the reference pipeline and mlforecast + LightGBM on the same input, in one go."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import os
+import platform
+import shutil
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+
+from benchmarks import accuracy, inputs, measure, peer_runs, project, tables
+from benchmarks.environment import PROJECT_PYTHON, ROOT
+
+RESULTS = Path(__file__).with_name("results")
+RETAIL = ROOT / "data" / "online_retail.parquet"
+FULL_RUN = "whole graph: quality, features, six algorithms with grids and backtests, report, forecasts"
+
+
+def options() -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__)
+    parser.add_argument("--parts", default="retail,generated,features", help="which parts to run")
+    parser.add_argument("--limit", type=float, default=3600, help="seconds for the reference pipeline on all lines")
+    parser.add_argument("--best-sellers", type=int, default=300, help="products for both sides beyond that limit")
+    parser.add_argument("--only-subset", action="store_true", help="both sides take the best-sellers from the start")
+    parser.add_argument("--no-reference", action="store_true", help="leave the reference pipeline's training out")
+    parser.add_argument("--memory", default="6g", help="driver memory of the reference pipeline")
+    parser.add_argument("--series", type=int, default=500, help="generated series")
+    parser.add_argument("--years", type=int, default=5, help="their years")
+    parser.add_argument("--seed", type=int, default=42, help="seed of the generator")
+    parser.add_argument("--objectives", default="regression", help="LightGBM objectives of the mlforecast peer")
+    parser.add_argument("--repeat", type=int, default=3, help="alternating runs of the feature steps")
+    parser.add_argument("--work", type=Path, help="folder for lakes and logs, kept; default: a temporary one")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
+    return parser.parse_args()
+
+
+def retail(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """All lines of the shipped sales; if the reference pipeline takes too long, its best-sellers on both sides."""
+    settings = project.shipped_settings(RETAIL)
+    exclude = settings["quality"]["exclude_products"]
+    horizon = settings["forecast"]["horizon"]
+    subset = chosen.best_sellers if chosen.only_subset else None
+    own, theirs = inputs.online_retail(RETAIL, folder(work / "retail"), subset, exclude)
+    lines = len(pd.read_parquet(own, columns=["Quantity"]))
+    label = f"the {subset} best-selling products" if subset else "all lines"
+    say(f"online_retail, {label} ({lines:,} lines): this project")
+    run = project.run(project.shipped_settings(own), work / "retail" / "project")
+    runs = [line(f"this project, {label}", lines, run.measured, FULL_RUN)]
+    result: dict[str, Any] = {
+        "project": asset_seconds(run),
+        "only_subset": bool(subset),
+        "best_sellers": subset,
+        "reference_timed_out": False,
+    }
+    result["accuracy"] = compare_accuracy(run, work / "retail", horizon, chosen.objectives.split(","), True)
+    explanation = f"Both sides get {label} ({lines:,} invoice lines)."
+    if not chosen.no_reference:
+        limit = None if subset else chosen.limit
+        say(f"online_retail, {label}: reference pipeline")
+        peer = reference(theirs, work / "retail" / "reference", chosen, limit)
+        runs.append(line(f"reference pipeline, {label}", lines, peer.measured, reference_does(peer)))
+        project_seconds = run.measured.seconds
+        if peer.measured.timed_out:
+            result |= {"reference_timed_out": True, "best_sellers": chosen.best_sellers}
+            label = f"the {chosen.best_sellers} best-selling products"
+            own, theirs = inputs.online_retail(RETAIL, folder(work / "subset"), chosen.best_sellers, exclude)
+            fewer = len(pd.read_parquet(own, columns=["Quantity"]))
+            explanation = (
+                f"On all {lines:,} invoice lines the reference pipeline was ended after {chosen.limit:,.0f} s; "
+                f"so both sides also took {label} ({fewer:,} lines), and the ratio is that of those runs."
+            )
+            say(f"online_retail, {label} ({fewer:,} lines): this project")
+            second = project.run(project.shipped_settings(own), work / "subset" / "project")
+            runs.append(line(f"this project, {label}", fewer, second.measured, FULL_RUN))
+            say(f"online_retail, {label}: reference pipeline")
+            peer = reference(theirs, work / "subset" / "reference", chosen, None)
+            runs.append(line(f"reference pipeline, {label}", fewer, peer.measured, reference_does(peer)))
+            project_seconds, theirs_folder = second.measured.seconds, work / "subset" / "reference"
+        else:
+            theirs_folder = work / "retail" / "reference"
+        result["time_ratio"] = project_seconds / peer.measured.seconds
+        result["reference_steps"] = reference_steps(peer.report)
+        say("reference pipeline: the honest split")
+        honest = peer_runs.reference(theirs, theirs_folder, "honest", chosen.memory, None)
+        result["reference_models"] = reference_models(honest.report)
+    return result | {"runs": runs, "explanation": explanation, "compared_on": label}
+
+
+def reference(sales: Path, out: Path, chosen: argparse.Namespace, limit: float | None) -> peer_runs.PeerRun:
+    """The reference pipeline's own steps."""
+    return peer_runs.reference(sales, out, "features,training", chosen.memory, limit)
+
+
+def reference_does(peer: peer_runs.PeerRun) -> str:
+    """What a run of the reference pipeline got done, in words."""
+    done = list(peer.report.get("random_split", {}))
+    if peer.measured.timed_out:
+        return f"ended by the time limit; had finished: features{''.join(f', {name}' for name in done)}"
+    return "features, three algorithms with cross-validated grids"
+
+
+def reference_steps(report: dict[str, Any]) -> list[list[Any]]:
+    """Seconds of each step of the reference pipeline."""
+    steps = [["Spark session", report["session_seconds"]], ["features", report["features_seconds"]]]
+    return steps + [[name, values["seconds"]] for name, values in report["random_split"].items()]
+
+
+def reference_models(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Errors of the reference pipeline's models on both splits."""
+    splits = {"random 80/20": "random_split", "in time, last 20 %": "split_in_time"}
+    return [
+        {"model": model, "split": split} | {name: report[key][model][name] for name in ("rmse", "mae", "r2", "wape")}
+        for model in report["random_split"]
+        for split, key in splits.items()
+    ]
+
+
+def generated(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """Generated series: accuracy beside the mlforecast peer."""
+    sales = inputs.generated_file(
+        folder(work / "generated") / "sales.parquet", chosen.series, chosen.years, chosen.seed
+    )
+    say(f"{chosen.series} generated series over {chosen.years} years: this project")
+    settings = project.generated_settings(sales)
+    run = project.run(settings, work / "generated" / "project")
+    rows = compare_accuracy(
+        run, work / "generated", settings["forecast"]["horizon"], chosen.objectives.split(","), True
+    )
+    days = 365 * chosen.years + 1
+    return asset_seconds(run) | {
+        "series": chosen.series,
+        "years": chosen.years,
+        "seed": chosen.seed,
+        "rows": chosen.series * days,
+        "accuracy": rows,
+    }
+
+
+def features(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """Both feature steps on the same generated days, in turn."""
+    base = folder(work / "features")
+    sales = inputs.generated_file(base / "sales.parquet", chosen.series, chosen.years, chosen.seed)
+    series = inputs.series_file(sales, base / "series.parquet")
+    config = base / "salesml.yaml"
+    config.write_text(json.dumps(project.generated_settings(sales) | {"lake": {"root": str(base / "lake")}}))
+    own, theirs, rows = [], [], 0
+    for number in range(chosen.repeat):
+        say(f"feature steps, round {number + 1} of {chosen.repeat}")
+        command = [PROJECT_PYTHON, "-m", "benchmarks.feature_step", series, base / f"table_{number}"]
+        run = measure.run(command, base / f"own_{number}.log", {"SALESML_CONFIG": str(config)}, ROOT)
+        run.require_success("this project's feature step")
+        found = json.loads(run.log.read_text().strip().splitlines()[-1])
+        own.append(found["features_seconds"])
+        rows = found["rows"]
+        peer = peer_runs.reference(sales, base / f"reference_{number}", "features", chosen.memory, None)
+        theirs.append(peer.report["features_seconds"])
+    return {
+        "rows": rows, "project_seconds": statistics.median(own), "reference_seconds": statistics.median(theirs),
+        "project_all": own, "reference_all": theirs,
+    }  # fmt: skip
+
+
+def compare_accuracy(
+    run: project.ProjectRun, work: Path, horizon: int, objectives: list[str], non_negative: bool
+) -> list[dict[str, Any]]:
+    """This project's best algorithm, its seasonal naive and the mlforecast peer on the same rows."""
+    best = run.best
+    own = accuracy.backtest_rows(run.lake, best)
+    naive = accuracy.backtest_rows(run.lake, "seasonal_naive")
+    long = accuracy.long_series(run.lake, work / "long.parquet")
+    cutoffs = sorted({f"{day:%Y-%m-%d}" for day in pd.to_datetime(own["cutoff"])})
+    # The last day is one more cutoff: the forecasts that a user wants.
+    last = f"{pd.read_parquet(long, columns=['ds'])['ds'].max():%Y-%m-%d}"
+    rows = [
+        {"role": "best", "name": f"this project: {best}", **accuracy.accuracy(own), "missing": 0},
+        {"role": "naive", "name": "seasonal naive", **accuracy.accuracy(naive), "missing": 0},
+    ]
+    rows[0] |= {"seconds": run.measured.seconds, "peak_mib": run.measured.peak_mib}
+    for objective in objectives:
+        say(f"mlforecast + LightGBM ({objective})")
+        peer = peer_runs.mlforecast(
+            long, work / f"mlforecast_{objective}", [*cutoffs, last], horizon, objective, os.cpu_count() or 1
+        )
+        joined, missing = accuracy.on_same_rows(own, peer.forecasts, non_negative)
+        note = f"; {peer.note}" if peer.note else ""
+        rows.append(
+            {
+                "role": "peer",
+                "name": f"mlforecast + LightGBM ({objective}{note})",
+                **accuracy.accuracy(joined),
+                "missing": missing,
+                "seconds": peer.measured.seconds,
+                "peak_mib": peer.measured.peak_mib,
+            }
+        )
+    return rows
+
+
+def asset_seconds(run: project.ProjectRun) -> dict[str, Any]:
+    """Seconds and memory of a run of this project."""
+    return {
+        "seconds": run.measured.seconds,
+        "peak_mib": run.measured.peak_mib,
+        "assets": run.summary["assets"],
+        "best": run.best,
+    }
+
+
+def line(name: str, lines: int, measured: measure.Measured, does: str) -> dict[str, Any]:
+    """A row of the table of runs."""
+    return {"name": name, "lines": lines, "seconds": measured.seconds, "peak_mib": measured.peak_mib, "does": does}
+
+
+def folder(path: Path) -> Path:
+    """The folder, made where it is missing."""
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    print(f"{dt.datetime.now():%H:%M:%S} {text}", flush=True)
+
+
+def main() -> None:
+    """Runs the wanted parts and writes the results after each of them."""
+    chosen = options()
+    work = chosen.work or Path(tempfile.mkdtemp(prefix="salesml-benchmark-"))
+    machine = {
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "python": platform.python_version(),
+        "load": os.getloadavg()[0],
+    }
+    results: dict[str, Any] = {"date": f"{dt.date.today()}", "machine": machine}
+    try:
+        for part in chosen.parts.split(","):
+            results[part] = {"retail": retail, "generated": generated, "features": features}[part](chosen, work)
+            folder(chosen.results)
+            (chosen.results / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+            (chosen.results / "results.md").write_text(tables.document(results))
+    finally:
+        if chosen.work is None:
+            shutil.rmtree(work, ignore_errors=True)
+    print((chosen.results / "results.md").read_text())

@@ -1,0 +1,50 @@
+"""What was known at the end of each step, and the panel of rows to learn from."""
+
+import functools
+
+import dagster as dg
+
+from salesml_assets.config import Settings
+from salesml_assets.resources.lake import Table
+
+GROUP = "features"
+KINDS = {"spark", "polars", "deltalake"}
+
+
+def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """The assets of the group, by settings."""
+
+    @dg.asset(
+        group_name=GROUP,
+        kinds=KINDS,
+        io_manager_key="lake",
+        description="One row per series and step: what was known at its end.",
+    )
+    def features(sales_series: Table) -> Table:
+        from salesml_assets.forecasting.features import add_features, feature_spec
+        from salesml_assets.forecasting.partitions import map_series
+        from salesml_assets.forecasting.planned import covariates_of
+
+        spec = feature_spec(settings, covariates_of(sales_series, settings))
+        return map_series(sales_series, functools.partial(add_features, spec=spec), sales_series.count())
+
+    @dg.asset(
+        group_name=GROUP,
+        kinds=KINDS,
+        io_manager_key="lake",
+        description="Rows of (series, origin, horizon): a sample to learn from, all rows of the backtest's origins, "
+        "and the steps to forecast.",
+    )
+    def panel(features: Table) -> dg.Output[Table]:
+        from salesml_assets.forecasting.panel import make_panel
+
+        rows, plan = make_panel(features, settings)
+        metadata = {
+            "origin of the forecasts": str(plan.last),
+            "origins of the backtest": [str(fold.cutoff) for fold in plan.folds[1:]],
+            "tuning origin": str(plan.folds[0].cutoff),
+            "share of possible training rows": plan.share,
+        }
+        return dg.Output(rows, metadata=metadata)
+
+    return [features, panel]

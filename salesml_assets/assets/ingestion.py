@@ -1,0 +1,124 @@
+"""From the source to one gap-free calendar per series."""
+
+import datetime as dt
+from collections.abc import Iterator
+
+import dagster as dg
+
+from salesml_assets.config import Settings
+from salesml_assets.resources.lake import Table
+from salesml_assets.resources.spark import SparkResource
+
+GROUP = "ingestion"
+KINDS = {"spark", "deltalake"}
+
+
+def monthly_partitions(settings: Settings) -> dg.MonthlyPartitionsDefinition | None:
+    """One partition per month from `sales.first_month` to the current one; None for full loads."""
+    if settings.sales.load == "full":
+        return None
+    end = None
+    if settings.clock.today is not None:
+        end = (settings.clock.today.replace(day=1) + dt.timedelta(32)).replace(day=1)
+    return dg.MonthlyPartitionsDefinition(
+        start_date=f"{settings.sales.first_month}-01", end_date=end and end.isoformat(), end_offset=0 if end else 1
+    )
+
+
+def months_of(context: dg.AssetExecutionContext) -> list[str] | None:
+    """The months ('yyyy-MM') that this run loads; None for all."""
+    if not context.has_partition_key and not context.has_partition_key_range:
+        return None
+    asked = [key[:7] for key in context.partition_keys]
+    every = [key[:7] for key in context.assets_def.partitions_def.get_partition_keys()]  # type: ignore[union-attr]
+    return None if asked == every else asked
+
+
+def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """The assets of the group, by settings."""
+    months = monthly_partitions(settings)
+    backfill = dg.BackfillPolicy.single_run() if months else None
+
+    @dg.asset(
+        group_name=GROUP,
+        kinds=KINDS,
+        partitions_def=months,
+        backfill_policy=backfill,
+        io_manager_key="lake",
+        metadata={"month_column": "_month"},
+        description="Sales as delivered, every source column, after `sales.filter`.",
+    )
+    def raw_sales(context: dg.AssetExecutionContext, spark: SparkResource) -> dg.Output[Table]:
+        from salesml_assets.quality.mapping import MONTH, UNDATED, with_month
+        from salesml_assets.quality.source import preflight, read_source
+
+        summary = preflight(spark.session, settings)
+        context.log.info(f"{summary.rows:,} rows from {summary.first_date} to {summary.last_date}")
+        delivered = with_month(read_source(spark.session, settings), settings, settings.today)
+        loaded = months_of(context)
+        if loaded is not None:
+            delivered = delivered.where(delivered[MONTH].isin([*loaded, UNDATED]))
+        metadata = {
+            "source": settings.sales.path,
+            "rows in the source": summary.rows,
+            "rows left out by sales.filter": summary.left_out,
+            "first day": str(summary.first_date),
+            "last day": str(summary.last_date),
+        }
+        return dg.Output(delivered, metadata=metadata)
+
+    @dg.multi_asset(
+        name="sort_rows",
+        group_name=GROUP,
+        partitions_def=months,
+        backfill_policy=backfill,
+        outs={
+            "sales": dg.AssetOut(
+                io_manager_key="lake",
+                kinds=KINDS,
+                metadata={"month_column": "month"},
+                description="Accepted rows in canonical columns.",
+            ),
+            "quarantined_sales": dg.AssetOut(
+                io_manager_key="lake",
+                kinds=KINDS,
+                metadata={"month_column": "_month"},
+                description="Rejected rows with their original values and every rule that they broke.",
+            ),
+        },
+    )
+    def sort_rows(raw_sales: Table) -> Iterator[dg.Output[Table]]:
+        from salesml_assets.quality.split import accepted_rows, judge, quarantined_rows
+
+        judged = judge(raw_sales, settings, settings.today).persist()
+        yield dg.Output(accepted_rows(judged), "sales")
+        yield dg.Output(quarantined_rows(judged), "quarantined_sales")
+        judged.unpersist()
+
+    @dg.asset(
+        group_name=GROUP,
+        kinds=KINDS,
+        io_manager_key="lake",
+        description="One gap-free calendar per series, closed days marked.",
+    )
+    def sales_series(context: dg.AssetExecutionContext, sales: Table) -> dg.Output[Table]:
+        from salesml_assets.forecasting.calendar import (
+            WEEKDAYS,
+            business_calendar,
+            daily_rows,
+        )
+        from salesml_assets.forecasting.calendar import sales_series as series_of
+        from salesml_assets.forecasting.planned import read_planned
+
+        calendar = business_calendar(daily_rows(sales, settings.forecast.target), settings.forecast.frequency)
+        planned = read_planned(sales.sparkSession, settings, calendar)
+        metadata = {
+            "first day": str(calendar.first),
+            "last step": str(calendar.last),
+            "step ends on": "day" if calendar.week_end is None else WEEKDAYS[calendar.week_end],
+            "closed weekdays": [WEEKDAYS[day] for day in calendar.closed_weekdays],
+            "closed days": [str(day) for day in calendar.closed_days],
+        }
+        return dg.Output(series_of(sales, settings, calendar, planned), metadata=metadata)
+
+    return [raw_sales, sort_rows, sales_series]

@@ -1,0 +1,92 @@
+"""The report that people look at."""
+
+import json
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from salesml_assets.assets.evaluation import GROUP, REPORT_FILE, latest_comparison
+from salesml_assets.assets.production import FORECASTS, MODEL
+from salesml_assets.checks import all_checks
+from salesml_assets.config import Settings
+from salesml_assets.resources.files import FileStore
+from salesml_assets.resources.lake import Lake
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REPORT = "report"
+
+
+def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """The report, by settings."""
+
+    @dg.asset(
+        name=REPORT,
+        group_name=GROUP,
+        kinds={"matplotlib", "html"},
+        deps=["quarantined_sales", "sales_series", "model_comparison", MODEL, FORECASTS],
+        description="One HTML file: which model serves and why, its errors, its forecasts, the quality of the data.",
+    )
+    def report(context: dg.AssetExecutionContext, tables: Lake, files: FileStore) -> dg.MaterializeResult:
+        from salesml_assets.forecasting.production import latest_version
+        from salesml_assets.reporting.encode import figure_markdown
+        from salesml_assets.reporting.figures import pictures
+        from salesml_assets.reporting.gather import report_data
+        from salesml_assets.reporting.html import render_report
+        from salesml_assets.reporting.markdown import summary_markdown
+
+        newest = latest_version(tables.tables)
+        if newest is None:
+            raise dg.Failure(f"there is no production model yet: materialize {MODEL} first")
+        manifest = json.loads(files.read_text(MODEL, newest.folder, "manifest.json"))
+        data = report_data(
+            latest_comparison(context, files),
+            tables.read,
+            settings,
+            version=newest.version,
+            importance=_metadata_of(context.instance, MODEL, "importance", {}),
+            left_out=_metadata_of(context.instance, "raw_sales", "rows left out by sales.filter", 0),
+            checks=latest_checks(context.instance, settings),
+            lake_versions=manifest["lake_versions"],
+        )
+        page = render_report(data)
+        path = files.write(page, REPORT, context.run_id, REPORT_FILE)
+        figures = {picture.title: figure_markdown(picture.figure, picture.alt) for picture in pictures(data).values()}
+        return dg.MaterializeResult(
+            metadata={
+                "report": dg.PathMetadataValue(path),
+                "summary": dg.MarkdownMetadataValue(summary_markdown(data)),
+                **{title: dg.MarkdownMetadataValue(figure) for title, figure in figures.items()},
+            }
+        )
+
+    return [report]
+
+
+def _metadata_of(instance: dg.DagsterInstance, asset: str, name: str, default: object) -> object:
+    event = instance.get_latest_materialization_event(dg.AssetKey(asset))
+    if event is None or event.asset_materialization is None or name not in event.asset_materialization.metadata:
+        return default
+    return event.asset_materialization.metadata[name].value
+
+
+def latest_checks(instance: dg.DagsterInstance, settings: Settings) -> "pd.DataFrame":
+    """The latest result of every asset check: `check, passed, severity, detail`."""
+    import pandas as pd
+
+    keys = [key for checks in all_checks(settings) for key in checks.check_keys]
+    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    rows = []
+    for key, record in sorted(records.items(), key=lambda item: item[0].to_user_string()):
+        evaluation = record.event.dagster_event.asset_check_evaluation_data if record.event else None
+        if evaluation is not None:
+            rows.append(
+                {
+                    "check": f"{key.asset_key.to_user_string()}: {key.name}",
+                    "passed": evaluation.passed,
+                    "severity": evaluation.severity.value,
+                    "detail": evaluation.description or "",
+                }
+            )
+    return pd.DataFrame(rows, columns=["check", "passed", "severity", "detail"])

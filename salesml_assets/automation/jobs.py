@@ -1,0 +1,49 @@
+"""The job over the whole graph, and its schedule."""
+
+from __future__ import annotations
+
+import dagster as dg
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+from salesml_assets.assets.ingestion import monthly_partitions
+from salesml_assets.config import Settings
+
+JOB = "retrain"
+EVERY_MONDAY = "0 6 * * 1"
+
+
+def partition_range_tags(settings: Settings, since: str | None = None) -> dict[str, str]:
+    """Run tags that load all months in one run, or all from `since` ('yyyy-MM') on; none for full loads."""
+    months = monthly_partitions(settings)
+    if months is None:
+        return {}
+    keys = months.get_partition_keys()
+    first = f"{since}-01" if since else keys[0]
+    if first not in keys:
+        raise ValueError(f"{since} is not a month from {keys[0][:7]} to {keys[-1][:7]}")
+    return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: keys[-1]}
+
+
+def retrain_job() -> dg.UnresolvedAssetJobDefinition:
+    """Everything from the source to the forecasts, in one process, with one Spark session."""
+    return dg.define_asset_job(
+        JOB,
+        selection=dg.AssetSelection.all(),
+        executor_def=dg.in_process_executor,
+        description="Load, check, train, compare, promote and forecast.",
+    )
+
+
+def weekly_schedule(settings: Settings) -> dg.ScheduleDefinition:
+    """Runs the job every Monday morning."""
+
+    @dg.schedule(
+        job_name=JOB,
+        cron_schedule=EVERY_MONDAY,
+        name="weekly_retrain",
+        description="Loads every month of the source and retrains, every Monday at six.",
+    )
+    def weekly_retrain(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        return dg.RunRequest(tags=partition_range_tags(settings))
+
+    return weekly_retrain

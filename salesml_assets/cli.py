@@ -1,0 +1,200 @@
+"""The command `salesml`: run the job, export forecasts, show settings and models, open the Dagster UI."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from salesml_assets.config import ConfigurationError, Settings, load_settings
+from salesml_assets.project import WORKSPACE, BusyError, enter_project, run_lock
+from salesml_assets.secrets import masked
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
+    from salesml_assets.progress import Progress
+
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+SOURCE = "raw_sales"  # the asset that reads the source
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Sales forecasting.")
+export_app = typer.Typer(no_args_is_help=True, help="Take results out of the lake.")
+models_app = typer.Typer(no_args_is_help=True, help="The production model's versions.")
+app.add_typer(export_app, name="export")
+app.add_typer(models_app, name="models")
+
+
+@app.command()
+def run(
+    select: Annotated[str | None, typer.Option(help="Assets to materialize, as in 'sales+,features'.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM", help="Load the months from this one on; default: the whole source.")
+    ] = None,
+    summary: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Keep the times of all assets here.")
+    ] = None,
+) -> None:
+    """Materialize all assets, or some, and show what came out."""
+    target = summary.absolute() if summary else None
+    home = enter_project()
+    settings = load_settings()
+    with ExitStack() as stack:
+        stack.enter_context(run_lock(home))
+        raise typer.Exit(_run(stack, home, settings, select, since, target))
+
+
+@export_app.command("forecasts")
+def export(out: Annotated[Path, typer.Argument(metavar="OUT.parquet|.csv", help="The file to write.")]) -> None:
+    """Write the forecasts of all series to a file."""
+    from salesml_assets.exports import export_forecasts
+
+    file = out.absolute()
+    enter_project()
+    rows = export_forecasts(load_settings(), file)
+    typer.echo(f"{rows:,} forecasts in {out}")
+
+
+@models_app.command("list")
+def list_models() -> None:
+    """Show the versions of the production model, newest first."""
+    from salesml_assets.exports import production_models
+
+    enter_project()
+    models = production_models(load_settings())
+    models["path"] = models["path"].map(masked, na_action="ignore")
+    typer.echo(models.to_string(index=False))
+
+
+@app.command()
+def config(
+    reference: Annotated[bool, typer.Option("--reference", help="Show the reference of all keys as Markdown.")] = False,
+) -> None:
+    """Show the settings in force as YAML; secrets are hidden."""
+    from salesml_assets.config_text import effective_yaml
+    from salesml_assets.config_text import reference as all_keys
+
+    if reference:
+        typer.echo(all_keys(), nl=False)
+        return
+    enter_project()
+    typer.echo(effective_yaml(load_settings()), nl=False)
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 3000) -> None:
+    """Open the Dagster UI on the state of this project; ends with Ctrl-C."""
+    import dagster as dg
+
+    from salesml_assets.runs import close_lost_runs
+
+    home = enter_project()
+    load_settings()
+    try:
+        with run_lock(home), dg.DagsterInstance.get() as instance:
+            close_lost_runs(instance)
+    except BusyError:
+        pass  # a run is going on: the UI shows it
+    typer.echo(f"Dagster UI: http://127.0.0.1:{port}", err=True)
+    command = [sys.executable, "-m", "dagster", "dev", "-w", WORKSPACE, "-h", "127.0.0.1", "-p", str(port)]
+    os.execv(command[0], command)
+
+
+def main() -> None:
+    """Runs the command. Errors of use are one line; other failures name what failed."""
+    from salesml_assets.lakehouse import LakeError
+
+    try:
+        app()
+    except ConfigurationError as error:
+        _complain(str(error))
+        sys.exit(MISUSED)
+    except (LakeError, BusyError) as error:
+        _complain(str(error))
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        sys.exit(INTERRUPTED)
+
+
+def _run(
+    stack: ExitStack, home: Path, settings: Settings, select: str | None, since: str | None, summary: Path | None
+) -> int:
+    """The body of `salesml run`; the exit code."""
+    import dagster as dg
+
+    from salesml_assets.progress import Progress, print_models, write_summary
+    from salesml_assets.runs import RetrainRun, close_lost_runs, quiet_logs
+
+    started = time.monotonic()
+    quiet_logs()
+    console = stack.enter_context(_own_console())
+    progress = Progress(console)
+    with console.status("starting ...") as status:
+        instance = stack.enter_context(dg.DagsterInstance.get())
+        close_lost_runs(instance)
+        request = RetrainRun(home, select)
+        first = _first_month(stack, settings, status) if SOURCE in request.names else None
+        months = request.months(since, first)
+        for happened in request.execute(instance, months, full=since is None):
+            if isinstance(happened, dg.DagsterEvent):
+                progress.follow(happened, time.monotonic())
+                status.update(progress.current or "...")
+            else:
+                run = happened
+    seconds = time.monotonic() - started
+    if summary:
+        write_summary(summary, progress, run.run_id, seconds, run.is_success)
+    if not run.is_success:
+        return _explain(progress)
+    print_models(console, progress)
+    console.print(f"Done in {seconds:.0f} s.", highlight=False)
+    return 0
+
+
+def _first_month(stack: ExitStack, settings: Settings, status: Status) -> str:
+    """The source's first month, 'yyyy-MM', after a look at whether the settings can work on it.
+
+    The Spark session that this takes is the one that the run goes on with.
+    """
+    from salesml_assets.quality.source import preflight
+    from salesml_assets.resources.spark import spark_session
+
+    status.update("looking at the source ...")
+    session = stack.enter_context(spark_session(settings))
+    return f"{preflight(session, settings).first_date:%Y-%m}"
+
+
+def _explain(progress: Progress) -> int:
+    """Says on standard error why the run failed; the exit code."""
+    if progress.interrupted:
+        _complain("interrupted")
+        return INTERRUPTED
+    for failure in progress.failures:
+        wrong_settings = failure.kind == ConfigurationError.__name__
+        _complain(failure.message if wrong_settings else f"{failure.step} failed: {failure.kind}: {failure.message}")
+    kinds = {failure.kind for failure in progress.failures}
+    return MISUSED if kinds == {ConfigurationError.__name__} else FAILED
+
+
+@contextmanager
+def _own_console() -> Iterator[Console]:
+    """A console on the terminal itself: during a run Dagster sends the process's output to its own files."""
+    from rich.console import Console
+
+    with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as stream:
+        yield Console(file=stream)
+
+
+def _complain(text: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True).print(Text(masked(text), style="red"), soft_wrap=True)

@@ -1,0 +1,46 @@
+"""What Dagster loads: assets, checks, job, schedule and resources, by settings."""
+
+import dagster as dg
+
+from salesml_assets.assets.evaluation import evaluation_assets
+from salesml_assets.assets.features import feature_assets
+from salesml_assets.assets.ingestion import ingestion_assets
+from salesml_assets.assets.models import model_assets
+from salesml_assets.assets.production import production_assets
+from salesml_assets.assets.report import report_assets
+from salesml_assets.automation.jobs import retrain_job, weekly_schedule
+from salesml_assets.checks import all_checks
+from salesml_assets.config import Settings, load_settings
+from salesml_assets.resources.files import FileStore
+from salesml_assets.resources.lake import DeltaIOManager, Lake
+from salesml_assets.resources.spark import SparkResource
+
+
+def definitions(settings: Settings) -> dg.Definitions:
+    """Assembles everything for these settings."""
+    # Configured at launch, because Dagster then shares the one session with the resources that need it.
+    spark = SparkResource.configure_at_launch()
+    tables = Lake.from_settings(settings, spark)
+    return dg.Definitions(
+        assets=[
+            *ingestion_assets(settings),
+            *feature_assets(settings),
+            *model_assets(settings),
+            *evaluation_assets(settings),
+            *production_assets(settings),
+            *report_assets(settings),
+        ],
+        asset_checks=all_checks(settings),
+        jobs=[retrain_job()],
+        schedules=[weekly_schedule(settings)],
+        resources={
+            "spark": spark,
+            "tables": tables,
+            "lake": DeltaIOManager(lake=tables),
+            "files": FileStore.from_settings(settings),
+        },
+        executor=dg.in_process_executor,
+    )
+
+
+defs = definitions(load_settings())

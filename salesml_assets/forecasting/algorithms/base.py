@@ -1,0 +1,105 @@
+"""What an algorithm is, and what a fitted one can do."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from salesml_assets.config import TrainingSettings
+
+Parameters = dict[str, Any]
+
+
+class Fitted(Protocol):
+    """A fitted model of one algorithm."""
+
+    def predict(self, rows: DataFrame) -> DataFrame:
+        """Adds `yhat`, in units of the target, to rows of the panel."""
+
+    def save(self, path: str) -> None:
+        """Writes the model below a path that Spark reaches, without pickle."""
+
+    def importance(self) -> dict[str, float]:
+        """Share of each feature in the model, summing to 1; empty where the idea makes no sense."""
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """An entry of the table of algorithms.
+
+    Attributes:
+        name: Name of the asset.
+        title: Name for people.
+        description: One sentence for the asset graph.
+        grid: Values of each parameter among which the backtest chooses.
+        prepare: Fits what is shared by all parameters (indexes, scaling) on training rows.
+        rows: Name of the setting that caps the training rows; None where nothing is trained.
+    """
+
+    name: str
+    title: str
+    description: str
+    grid: dict[str, list[Any]]
+    prepare: Callable[[DataFrame, PanelColumns, TrainingSettings], Trainer]
+    rows: str | None = None
+
+    def candidates(self, settings: TrainingSettings) -> list[Parameters]:
+        """All combinations of the grid, the settings' own grid taking precedence."""
+        grid = settings.grids.get(self.name, self.grid)
+        return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
+class Trainer(Protocol):
+    """Fits one candidate after another on the same prepared training rows."""
+
+    def fit(self, parameters: Parameters) -> Fitted:
+        """Fits one set of parameters."""
+
+    def close(self) -> None:
+        """Frees what was prepared."""
+
+
+@dataclass(frozen=True)
+class PanelColumns:
+    """Columns of the panel that models learn from.
+
+    Attributes:
+        features: Numeric features.
+        texts: Text covariates known in advance, one-hot encoded.
+        keys: Series keys and category, indexed by frequency.
+    """
+
+    features: tuple[str, ...]
+    texts: tuple[str, ...]
+    keys: tuple[str, ...]
+
+    @classmethod
+    def of(cls, panel: DataFrame) -> PanelColumns:
+        """Reads them off a panel's column names."""
+        return cls(
+            tuple(name for name in panel.columns if name.startswith("f_")),
+            tuple(name for name in panel.columns if name.startswith("c_")),
+            tuple(name for name in ("store", "category", "product") if name in panel.columns),
+        )
+
+
+def write_about(about: dict[str, Any], path: str) -> None:
+    """Writes what else is to be known of a saved model, as JSON, wherever Spark can write."""
+    from pyspark.sql import SparkSession
+
+    lines = SparkSession.active().createDataFrame([(json.dumps(about, sort_keys=True),)], "value string")
+    lines.coalesce(1).write.text(f"{path}/about")
+
+
+def read_about(path: str) -> dict[str, Any]:
+    """Reads what `write_about` wrote."""
+    from pyspark.sql import SparkSession
+
+    about: dict[str, Any] = json.loads(SparkSession.active().read.text(f"{path}/about").first()["value"])  # type: ignore[index]
+    return about

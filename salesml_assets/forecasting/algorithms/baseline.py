@@ -1,0 +1,71 @@
+"""Baselines: an expression over the panel, nothing to train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from salesml_assets.forecasting.algorithms.base import (
+    PanelColumns,
+    Parameters,
+    read_about,
+    write_about,
+)
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from salesml_assets.config import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A column of the panel that is the forecast."""
+
+    column: str
+    parameters: Parameters
+
+    def predict(self, rows: DataFrame) -> DataFrame:
+        """Adds `yhat`."""
+        from pyspark.sql import functions as F
+
+        return rows.withColumn("yhat", F.col(self.column))
+
+    def save(self, path: str) -> None:
+        """Writes which column it is."""
+        write_about({"column": self.column, "parameters": self.parameters}, path)
+
+    @classmethod
+    def load(cls, path: str) -> Baseline:
+        """Reads what `save` wrote."""
+        return cls(**read_about(path))
+
+    def importance(self) -> dict[str, float]:
+        """Nothing is learned."""
+        return {}
+
+
+@dataclass(frozen=True)
+class BaselineTrainer:
+    """Turns parameters into a column name."""
+
+    column_of: Callable[[Parameters], str]
+
+    def fit(self, parameters: Parameters) -> Baseline:
+        """Nothing to fit."""
+        return Baseline(self.column_of(parameters), parameters)
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def baseline(
+    column_of: Callable[[Parameters], str],
+) -> Callable[[DataFrame, PanelColumns, TrainingSettings], BaselineTrainer]:
+    """The `prepare` of a baseline."""
+
+    def prepare(rows: DataFrame, columns: PanelColumns, settings: TrainingSettings) -> BaselineTrainer:
+        return BaselineTrainer(column_of)
+
+    return prepare

@@ -1,0 +1,31 @@
+"""Gradient-boosted trees of MLlib."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from salesml_assets.forecasting.algorithms.base import Algorithm, Parameters
+from salesml_assets.forecasting.algorithms.learned import LABEL, VECTOR, WEIGHT, learned
+
+if TYPE_CHECKING:
+    from pyspark.ml import Estimator
+
+    from salesml_assets.config import TrainingSettings
+
+
+def estimators(parameters: Parameters, settings: TrainingSettings) -> list[Estimator]:
+    """One sequence of boosted trees."""
+    from pyspark.ml.regression import GBTRegressor
+
+    columns = {"featuresCol": VECTOR, "labelCol": LABEL, "weightCol": WEIGHT}
+    return [GBTRegressor(**columns, seed=settings.seed, minInstancesPerNode=5, **parameters)]
+
+
+ALGORITHM = Algorithm(
+    name="gradient_boosting",
+    title="Gradient boosting",
+    description="MLlib's gradient-boosted trees, iterations and depth chosen by backtest.",
+    grid={"maxIter": [10, 20], "maxDepth": [5, 10]},
+    prepare=learned(estimators),
+    rows="tree_rows",
+)

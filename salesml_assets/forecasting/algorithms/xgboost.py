@@ -1,0 +1,69 @@
+"""XGBoost on Spark; the objective is chosen by backtest, because it decides more than the booster."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from salesml_assets.forecasting.algorithms.base import Algorithm, Parameters
+from salesml_assets.forecasting.algorithms.learned import (
+    LABEL,
+    NON_NEGATIVE_LABEL,
+    VECTOR,
+    WEIGHT,
+    learned,
+)
+
+if TYPE_CHECKING:
+    from pyspark.ml import Estimator
+
+    from salesml_assets.config import TrainingSettings
+
+OBJECTIVES = ("reg:squarederror", "reg:tweedie", "reg:absoluteerror")
+TWEEDIE = "reg:tweedie"  # needs targets that are not negative
+MEAN = "mean"
+
+
+def estimators(parameters: Parameters, settings: TrainingSettings) -> list[Estimator]:
+    """One booster, or for the objective `mean` one for each objective."""
+    from pyspark.sql import SparkSession
+    from xgboost.spark import SparkXGBRegressor
+
+    logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
+    rest = {name: value for name, value in parameters.items() if name != "objective"}
+    wanted = parameters["objective"]
+    return [
+        SparkXGBRegressor(
+            features_col=VECTOR,
+            label_col=NON_NEGATIVE_LABEL if objective == TWEEDIE else LABEL,
+            weight_col=WEIGHT,
+            objective=objective,
+            num_workers=SparkSession.active().sparkContext.defaultParallelism,
+            random_state=settings.seed,
+            tree_method="hist",
+            max_bin=128,
+            verbosity=0,
+            verbose=False,
+            **({"tweedie_variance_power": 1.2} if objective == TWEEDIE else {}),
+            **rest,
+        )
+        for objective in (OBJECTIVES if wanted == MEAN else (wanted,))
+    ]
+
+
+ALGORITHM = Algorithm(
+    name="xgboost",
+    title="XGBoost",
+    description="XGBoost on Spark; objective chosen by backtest among squared, Tweedie, absolute error and their mean.",
+    grid={
+        "objective": [*OBJECTIVES, MEAN],
+        "n_estimators": [300],
+        "learning_rate": [0.05],
+        "max_depth": [7],
+        "min_child_weight": [10.0],
+        "subsample": [0.8],
+        "colsample_bytree": [0.8],
+    },
+    prepare=learned(estimators),
+    rows="max_rows",
+)

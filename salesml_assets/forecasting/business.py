@@ -1,0 +1,92 @@
+"""The comparison in business terms: accuracy in percent, error in money."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+from pyspark.sql import functions as F
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+class Business(BaseModel):
+    """What the winner's error means.
+
+    `accuracy` is 100 (1 - WAPE) and `error_reduction` 100 (1 - WAPE / WAPE of the seasonal naive), in percent, null
+    where nothing was sold. `error_value` (Σ|y - ŷ|), `saved` (what that is below the seasonal naive's) and `sold`
+    (Σy) are sums over one horizon, averaged over the folds: money where `is_money`, else units.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    accuracy: float | None
+    error_reduction: float | None
+    error_value: float
+    saved: float
+    sold: float
+    is_money: bool
+
+
+def average_prices(series: DataFrame) -> DataFrame:
+    """What a unit of each series sold for: Σ revenue / Σ quantity.
+
+    Args:
+        series: `unique_id`, `quantity`, `revenue`, one row per step.
+
+    Returns:
+        `unique_id`, `price`; a series without a positive price of its own has that of all series together.
+    """
+    sums = series.groupBy("unique_id").agg(F.sum("quantity").alias("quantity"), F.sum("revenue").alias("revenue"))
+    own = F.when((F.col("quantity") > 0) & (F.col("revenue") > 0), F.col("revenue") / F.col("quantity"))
+    overall = series.agg((F.sum("revenue") / F.sum("quantity")).alias("overall"))
+    return sums.crossJoin(F.broadcast(overall)).select("unique_id", F.coalesce(own, "overall").alias("price"))
+
+
+def valued_sums(predictions: DataFrame, prices: DataFrame) -> pd.DataFrame:
+    """Scored errors and sales in money: `algorithm`, `loss` (Σ|y - ŷ| price), `y` (Σ y price).
+
+    Args:
+        predictions: Rows of several algorithms, with `algorithm`.
+        prices: `unique_id`, `price`; a series that is not there counts nothing.
+    """
+    error = F.abs(F.col("y") - F.col("yhat"))
+    valued = predictions.where("fold >= 1").join(prices.select("unique_id", "price"), "unique_id")
+    sums = valued.groupBy("algorithm").agg(
+        F.sum(error * F.col("price")).alias("loss"), F.sum(F.col("y") * F.col("price")).alias("y")
+    )
+    return sums.toPandas()
+
+
+def business_reading(
+    sums: pd.DataFrame, winner: str, baseline: str, is_revenue: bool, valued: pd.DataFrame | None = None
+) -> Business:
+    """Accuracy, error reduction and the value of the error.
+
+    Args:
+        sums: Of `errors.daily_sums`, winner and baseline among them.
+        winner: Name of the winner.
+        baseline: Name of the baseline.
+        is_revenue: Whether the target is money already.
+        valued: Of `valued_sums`, where the target is a quantity and prices are known.
+    """
+    by_algorithm = sums.groupby("algorithm")[["loss", "volume", "y"]].sum()
+    totals = by_algorithm.to_dict("index")
+    money = totals if is_revenue or valued is None else valued.set_index("algorithm").to_dict("index")
+    folds = sums["fold"].nunique()
+    own, base, volume = totals[winner]["loss"], totals[baseline]["loss"], totals[winner]["volume"]
+    own_value, base_value = money[winner]["loss"], money[baseline]["loss"]
+    return Business(
+        accuracy=_rounded(100 * (1 - own / volume)) if volume > 0 else None,
+        error_reduction=_rounded(100 * (1 - own / base)) if base > 0 else None,
+        error_value=_rounded(own_value / folds),
+        saved=_rounded((base_value - own_value) / folds),
+        sold=_rounded(money[winner]["y"] / folds),
+        is_money=is_revenue or valued is not None,
+    )
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.10g}")

@@ -1,0 +1,243 @@
+"""From accepted sales to one gap-free calendar per series.
+
+A step is a day, or a week that ends on a fixed weekday. Between the first sale of a series and the last
+day of the data every step has a row; days on which the whole business is closed are marked.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from pyspark.sql import functions as F
+
+from salesml_assets.config import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+# A business whose ordinary day has this many rows has an empty one by chance less than once in a thousand (Poisson).
+ROWS_THAT_MAKE_ZERO_IMPLAUSIBLE = -math.log(0.001)
+
+
+@dataclass(frozen=True)
+class BusinessCalendar:
+    """When the business as a whole trades.
+
+    Attributes:
+        first: First day of the data.
+        last: Last day of the data that belongs to a complete step.
+        week_end: Weekday on which a step ends (Monday is 0); None for days.
+        closed_days: Days without any sale on which the business was closed.
+        closed_weekdays: Weekdays on which it does not trade (Monday is 0), as things stand at the end of the data.
+    """
+
+    first: dt.date
+    last: dt.date
+    week_end: int | None = None
+    closed_days: tuple[dt.date, ...] = ()
+    closed_weekdays: tuple[int, ...] = ()
+
+    @property
+    def step_days(self) -> int:
+        """Days in one step."""
+        return 1 if self.week_end is None else 7
+
+    def step_end(self, day: dt.date) -> dt.date:
+        """The step to which a day belongs, named by its last day."""
+        return day if self.week_end is None else day + dt.timedelta((self.week_end - day.weekday()) % 7)
+
+    def is_closed(self, step: dt.date) -> bool:
+        """Whether a step after the data falls on a weekday on which the business does not trade."""
+        return self.week_end is None and step.weekday() in self.closed_weekdays
+
+
+def business_calendar(daily: pd.DataFrame, frequency: str) -> BusinessCalendar:
+    """Recognises when the business trades.
+
+    A day without a sale counts as closed when its weekday has been empty in at least four of the last five
+    weeks (or in nearly all weeks around it), or when so many rows are usual on that weekday that an empty
+    day is no accident (Poisson probability under 0.001).
+
+    Args:
+        daily: One row per day with a delivered row: `date`, `rows` (rows that moved anything), sorted or not.
+        frequency: `D`, `W` or `W-SUN` ... `W-SAT`.
+    """
+    if daily.empty:
+        raise ValueError("there are no accepted sales to make a calendar of")
+    counts = daily.assign(date=pd.to_datetime(daily["date"])).groupby("date")["rows"].sum().sort_index()
+    days = pd.date_range(counts.index[0], counts.index[-1], freq="D")
+    rows = counts.reindex(days, fill_value=0).astype(float)
+    week_end = _week_end(counts.index, frequency)
+    first, last = days[0].date(), days[-1].date()
+    if week_end is not None and counts.index.day_of_week.nunique() == 1:
+        return BusinessCalendar(first, last, week_end)
+    weekday = pd.Series(days.day_of_week, index=days)
+    closed = pd.Series(False, index=days)
+    closed_weekdays = []
+    for day in range(7):
+        on_day = rows[weekday == day]
+        if len(on_day) < 3:
+            continue
+        # Centred windows of a quarter: a shop that starts to open on Sundays changes from then on.
+        around = {"window": 13, "center": True}
+        empty_share = (on_day == 0).astype(float).rolling(**around, min_periods=3).mean()
+        usual = on_day.where(on_day > 0).rolling(**around, min_periods=1).median().fillna(0.0)
+        closed[on_day.index] = (on_day == 0) & ((empty_share >= 0.8) | (usual > ROWS_THAT_MAKE_ZERO_IMPLAUSIBLE))
+        if (on_day.tail(5) == 0).mean() >= 0.8 and len(on_day) >= 5:
+            closed_weekdays.append(day)
+    if len(closed_weekdays) == 7:
+        closed_weekdays = []
+    closed_days = tuple(stamp.date() for stamp in closed.index[closed])
+    if week_end is not None:
+        last = _last_complete_week(last, week_end, set(closed_weekdays))
+    return BusinessCalendar(first, last, week_end, closed_days, tuple(closed_weekdays))
+
+
+def _week_end(dates: pd.DatetimeIndex, frequency: str) -> int | None:
+    if frequency == "D":
+        return None
+    if frequency != "W":
+        return WEEKDAYS.index(frequency.removeprefix("W-"))
+    weekdays = dates.day_of_week.unique()
+    return int(weekdays[0]) if len(weekdays) == 1 else WEEKDAYS.index("SUN")
+
+
+def _last_complete_week(last: dt.date, week_end: int, closed_weekdays: set[int]) -> dt.date:
+    """A last week of which trading days are missing is not a week's sales: it waits until it is complete."""
+    end = last + dt.timedelta((week_end - last.weekday()) % 7)
+    missing = [last + dt.timedelta(n) for n in range(1, (end - last).days + 1)]
+    return end if all(day.weekday() in closed_weekdays for day in missing) else end - dt.timedelta(7)
+
+
+def daily_rows(sales: DataFrame, target: str) -> pd.DataFrame:
+    """Rows per day that moved anything: a small table, one row per day of the data."""
+    moved = F.count_if(F.coalesce(F.col(target), F.lit(0.0)) != 0).alias("rows")
+    return sales.groupBy("date").agg(moved).orderBy("date").toPandas()
+
+
+def calendar_of_series(series: DataFrame, settings: Settings) -> BusinessCalendar:
+    """The business calendar as the series themselves show it: the same last step and closed weekdays."""
+    steps = series.groupBy(F.col("ds").alias("date")).agg(F.count_if(F.col("y") != 0).alias("rows"))
+    return business_calendar(steps.orderBy("date").toPandas(), settings.forecast.frequency)
+
+
+def series_keys(settings: Settings) -> list[str]:
+    """The configured series keys in the order in which they make the `unique_id`."""
+    return list(settings.forecast.series)
+
+
+def unique_id(settings: Settings) -> Column:
+    """The name of a series: its keys joined by `/`, in the configured order."""
+    return F.concat_ws("/", *[F.col(key) for key in series_keys(settings)])
+
+
+def step_of(day: Column, calendar: BusinessCalendar) -> Column:
+    """The step of a day as a Spark expression: the day, or the end of its week."""
+    if calendar.week_end is None:
+        return day
+    return F.date_add(day, F.pmod(F.lit(calendar.week_end) - F.weekday(day), F.lit(7)))
+
+
+def sales_series(
+    sales: DataFrame, settings: Settings, calendar: BusinessCalendar, planned: DataFrame | None = None
+) -> DataFrame:
+    """One row per series and step, without gaps.
+
+    Args:
+        sales: Accepted sales in canonical columns.
+        settings: The settings.
+        calendar: The business calendar of these sales.
+        planned: Covariates known in advance (`read_planned`), which also fill in the past.
+
+    Returns:
+        `unique_id`, the series keys, `category` where it is known, `ds` (day or week end), `y` (target; null
+        where it is unknown), `quantity` and `revenue` where they are known, `rows`, `closed`, covariates.
+    """
+    keys = series_keys(settings)
+    covariates = [name for name in settings.forecast.known_future.columns if name in sales.columns]
+    amounts = [name for name in ("quantity", "revenue") if name in sales.columns]
+    with_category = "category" in sales.columns and "category" not in keys
+    steps = (
+        sales.withColumn("unique_id", unique_id(settings))
+        .withColumn("ds", step_of(F.col("date"), calendar))
+        .where(F.col("ds") <= F.lit(calendar.last))
+    )
+    observed = steps.groupBy("unique_id", "ds").agg(
+        *[F.sum(name).alias(name) for name in amounts],
+        F.count(F.lit(1)).alias("rows"),
+        *[aggregate_covariate(name, dict(steps.dtypes)[name]) for name in covariates],
+    )
+    about = steps.groupBy("unique_id").agg(
+        F.min("ds").alias("first"),
+        *[F.first(key).alias(key) for key in keys],
+        *([F.mode("category", deterministic=True).alias("category")] if with_category else []),
+    )
+    step = F.expr(f"interval {calendar.step_days} day")
+    dense = about.withColumn("ds", F.explode(F.sequence(F.col("first"), F.lit(calendar.last), step))).drop("first")
+    joined = dense.join(observed, ["unique_id", "ds"], "left")
+    unknown = settings.sales.gaps == "unknown"
+    closed = _closed_steps(sales.sparkSession, calendar)
+    filled = joined.join(F.broadcast(closed), "ds", "left").withColumns(
+        {
+            "rows": F.coalesce("rows", F.lit(0)),
+            "closed": F.coalesce("closed", F.lit(False)) & (F.coalesce(settings.forecast.target, F.lit(0.0)) == 0),
+            **{name: F.col(name) if unknown else F.coalesce(name, F.lit(0.0)) for name in amounts},
+        }
+    )
+    if planned is not None:
+        filled = _fill_covariates(filled, planned, settings.forecast.known_future.columns)
+    others = [name for name in filled.columns if name in settings.forecast.known_future.columns]
+    return filled.select(
+        "unique_id", *keys, *(["category"] if with_category else []), "ds",
+        F.col(settings.forecast.target).alias("y"), *amounts, "rows", "closed", *others,
+    )  # fmt: skip
+
+
+def aggregate_covariate(name: str, kind: str) -> Column:
+    """A covariate of several rows: the mean of numbers (for weeks the share of days), the most frequent text."""
+    return (F.mode(name, deterministic=True) if kind == "string" else F.avg(name)).alias(name)
+
+
+def _closed_steps(spark: SparkSession, calendar: BusinessCalendar) -> DataFrame:
+    """Closed days; with weeks, those of which every day was closed."""
+    days = pd.Series(calendar.closed_days, dtype="object")
+    if calendar.week_end is not None and len(days):
+        per_week = days.map(calendar.step_end).value_counts()
+        days = pd.Series(sorted(per_week.index[per_week == 7]), dtype="object")
+    rows = [(day, True) for day in days]
+    return spark.createDataFrame(rows, "ds date, closed boolean")
+
+
+def _fill_covariates(series: DataFrame, planned: DataFrame, names: list[str]) -> DataFrame:
+    on = [name for name in planned.columns if name not in names]
+    renamed = planned.select(*on, *[F.col(name).alias(f"_planned_{name}") for name in names])
+    filled = series.join(renamed, on, "left")
+    values = {
+        name: F.coalesce(name, f"_planned_{name}") if name in series.columns else F.col(f"_planned_{name}")
+        for name in names
+    }
+    return filled.withColumns(values).drop(*[f"_planned_{name}" for name in names])
+
+
+def future_steps(
+    series: DataFrame, settings: Settings, calendar: BusinessCalendar, planned: DataFrame | None = None
+) -> DataFrame:
+    """The steps after the data, one row per series and step up to the horizon.
+
+    Returns:
+        `unique_id`, the series keys, `category` where known, `ds`, `closed`, planned covariates.
+    """
+    about = [name for name in ("unique_id", *series_keys(settings), "category") if name in series.columns]
+    step = dt.timedelta(calendar.step_days)
+    ahead = [calendar.last + number * step for number in range(1, settings.forecast.horizon + 1)]
+    steps = series.sparkSession.createDataFrame(
+        [(day, calendar.is_closed(day)) for day in ahead], "ds date, closed boolean"
+    )
+    rows = series.where(F.col("ds") == F.lit(calendar.last)).select(*dict.fromkeys(about)).crossJoin(F.broadcast(steps))
+    names = settings.forecast.known_future.columns
+    return rows if planned is None else _fill_covariates(rows, planned, names)

@@ -1,0 +1,263 @@
+"""All algorithms on the same rows: metrics, coverage, the promotion decision, and what a report shows of them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from pyspark.sql import functions as F
+
+from salesml_assets.config import Settings
+from salesml_assets.forecasting.backtest import PREDICTION_COLUMNS
+from salesml_assets.forecasting.business import Business, business_reading, valued_sums
+from salesml_assets.forecasting.errors import (
+    best_and_worst_series,
+    daily_sums,
+    folds_of,
+    losses_of,
+    residual_histogram,
+    sample_pairs,
+)
+from salesml_assets.forecasting.intervals import cross_fold_coverage
+from salesml_assets.forecasting.metrics import DIMENSIONS, LONG_COLUMNS, metrics_by, sorted_long
+from salesml_assets.forecasting.promotion import BASELINE, Decision, Recipe, decide
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+# The champion's recipe where its parameters are not those that the same algorithm was just tuned to.
+CHAMPION = "champion"
+JSON_METRICS = ("rmse", "mae", "r2", "wape", "bias", "rmsse", "coverage80", "coverage95")
+TABLE_METRICS = ("wape", "rmse", "mae", "r2", "bias", "rmsse", "coverage80", "coverage95")
+DATES = ("ds", "origin", "first", "last")
+Run = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What came of comparing the algorithms.
+
+    Attributes:
+        metrics: Long table: `algorithm, dimension, segment, metric, value`; `coverage80` and `coverage95` included.
+        coverage: `algorithm, dimension, segment, level, coverage, width, rows` of all algorithms' intervals.
+        decision: The promotion decision.
+        recipes: Algorithm and parameters behind each name of the metrics.
+        runs: Per name: `parameters`, `seconds`, `rows` (of training) and whatever else the runs told.
+        folds: The scored folds: `fold, origin, first, last, rows, series`.
+        losses: Per fold and step: `fold, ds, volume`, Σ|y - ŷ| of each name.
+        daily: Totals of the winner: `fold, ds, y, yhat`.
+        best_series: `unique_id, wape, bias, volume` of the winner's lowest errors, best first.
+        worst_series: The same for its highest errors, worst first.
+        sample: `unique_id, ds, y, yhat` of the winner, drawn at random.
+        residual_edges: Edges of the bins of the winner's y - ŷ.
+        residual_counts: Rows in each bin.
+        business: The winner in business terms.
+    """
+
+    metrics: pd.DataFrame
+    coverage: pd.DataFrame
+    decision: Decision
+    recipes: dict[str, Recipe]
+    runs: dict[str, dict[str, Any]]
+    folds: pd.DataFrame
+    losses: pd.DataFrame
+    daily: pd.DataFrame
+    best_series: pd.DataFrame
+    worst_series: pd.DataFrame
+    sample: pd.DataFrame
+    residual_edges: list[float]
+    residual_counts: list[int]
+    business: Business
+
+    @property
+    def recipe(self) -> Recipe:
+        """What is in production from now on."""
+        return self.recipes[self.decision.winner]
+
+    @property
+    def sample_rows(self) -> int:
+        """Rows that the sample was drawn from."""
+        return int(self.folds["rows"].sum())
+
+    def table(self) -> list[dict[str, Any]]:
+        """One record per algorithm, lowest WAPE first: its metrics over all rows, seconds, training rows."""
+        return [
+            {
+                "algorithm": name,
+                **{metric: values.get(metric) for metric in TABLE_METRICS},
+                "seconds": self.runs.get(name, {}).get("seconds"),
+                "rows": self.runs.get(name, {}).get("rows"),
+            }
+            for name, values in sorted(
+                self._totals().items(), key=lambda item: (item[1].get("wape", math.inf), item[0])
+            )
+        ]
+
+    def to_json(self) -> str:
+        """Everything as JSON, read back by `from_json`."""
+        values: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, pd.DataFrame):
+                values[field.name] = json.loads(
+                    value.to_json(orient="split", index=False, date_format="iso", double_precision=15)
+                )
+            elif field.name == "recipes":
+                values[field.name] = {name: recipe.model_dump(mode="json") for name, recipe in value.items()}
+            else:
+                values[field.name] = value.model_dump(mode="json") if isinstance(value, Decision | Business) else value
+        return json.dumps(values, allow_nan=False, default=str, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Comparison:
+        """Reads what `to_json` wrote."""
+        values = json.loads(text)
+        for name, value in values.items():
+            if isinstance(value, dict) and value.keys() == {"columns", "data"}:
+                frame = pd.DataFrame(**value)
+                dates = {column: pd.to_datetime(frame[column]) for column in DATES if column in frame}
+                values[name] = frame.assign(**dates)
+        return cls(
+            **values
+            | {
+                "decision": Decision(**values["decision"]),
+                "business": Business(**values["business"]),
+                "recipes": {name: Recipe(**recipe) for name, recipe in values["recipes"].items()},
+            }
+        )
+
+    def _totals(self) -> dict[str, dict[str, float]]:
+        rows = self.metrics[(self.metrics["dimension"] == "total") & self.metrics["value"].notna()]
+        totals: dict[str, dict[str, float]] = {name: {} for name in sorted(self.recipes)}
+        for name, metric, value in zip(rows["algorithm"], rows["metric"], rows["value"], strict=True):
+            totals[name][metric] = value
+        return totals
+
+
+def compare(
+    predictions: Mapping[str, DataFrame],
+    settings: Settings,
+    runs: Mapping[str, Run],
+    champion: Recipe | None = None,
+    champion_predictions: DataFrame | None = None,
+    prices: DataFrame | None = None,
+) -> Comparison:
+    """Compares the backtests of all algorithms and decides which recipe serves.
+
+    Args:
+        predictions: Per algorithm its backtest: `PREDICTION_COLUMNS`, fold 0 included; the same rows for all.
+        settings: The settings.
+        runs: Per algorithm: `parameters`, `seconds`, `rows`.
+        champion: The recipe in production; None where there is none.
+        champion_predictions: Backtest of the champion's recipe, where its parameters are not those of `runs`; it
+            takes part under the name `champion`.
+        prices: `unique_id`, `price` (`business.average_prices`): the value of the error in money, where the target
+            is a quantity.
+
+    Raises:
+        ValueError: Rows differ between algorithms, predictions are no numbers, the seasonal naive or the champion
+            does not take part, or nothing was sold.
+    """
+    parts = dict(predictions)
+    champion_name = champion.algorithm if champion else None
+    if champion_predictions is not None:
+        parts[CHAMPION], champion_name = champion_predictions, CHAMPION
+    recipes = {
+        name: Recipe(algorithm=name, parameters=runs.get(name, {}).get("parameters") or {}) for name in predictions
+    }
+    if champion is not None:
+        recipes[champion_name or CHAMPION] = champion
+    tagged = [rows.select(*PREDICTION_COLUMNS).withColumn("algorithm", F.lit(name)) for name, rows in parts.items()]
+    # Read many times below: kept in memory, on disk where that is too small.
+    everything = functools.reduce(lambda left, right: left.unionByName(right), tagged).persist()
+    try:
+        _check_rows(everything)
+        weekly = settings.forecast.frequency != "D"
+        metrics = metrics_by(everything, DIMENSIONS, weekly)
+        sums = daily_sums(everything)
+        losses = losses_of(sums)
+        decision = decide(losses, metrics, champion_name, settings)
+        coverage = cross_fold_coverage(
+            everything, non_negative=settings.forecast.non_negative, weekly=weekly, dimensions=DIMENSIONS
+        )
+        winner = everything.where(F.col("algorithm") == decision.winner)
+        valued = valued_sums(everything, prices) if prices is not None else None
+        best, worst = best_and_worst_series(winner)
+        edges, counts = residual_histogram(winner)
+        return Comparison(
+            metrics=sorted_long(pd.concat([metrics, _coverage_metrics(coverage)])),
+            coverage=coverage,
+            decision=decision,
+            recipes=recipes,
+            runs={name: dict(run) for name, run in runs.items()},
+            folds=folds_of(sums, metrics),
+            losses=losses,
+            daily=sums.loc[sums["algorithm"] == decision.winner, ["fold", "ds", "y", "yhat"]].reset_index(drop=True),
+            best_series=best,
+            worst_series=worst,
+            sample=sample_pairs(winner, seed=settings.training.seed),
+            residual_edges=edges,
+            residual_counts=counts,
+            business=business_reading(sums, decision.winner, BASELINE, settings.forecast.target == "revenue", valued),
+        )
+    finally:
+        everything.unpersist()
+
+
+def _check_rows(everything: DataFrame) -> None:
+    """Every algorithm has to be scored on the same rows, with numbers, on days on which something was sold."""
+    usable = F.col("yhat").isNotNull() & ~F.isnan("yhat") & (F.abs("yhat") < F.lit(math.inf))
+    key = F.xxhash64("unique_id", "fold", "ds", "horizon")
+    found = (
+        everything.groupBy("algorithm")
+        .agg(
+            F.count(F.lit(1)).alias("rows"),
+            F.bit_xor(key).alias("key"),
+            F.count_if(~usable).alias("unusable"),
+            F.sum(F.when(F.col("fold") >= 1, F.abs("y"))).alias("volume"),
+        )
+        .toPandas()
+        .sort_values("algorithm")
+    )
+    if (bad := found[found["unusable"] > 0]).size:
+        raise ValueError(f"{', '.join(bad['algorithm'])}: {bad['unusable'].sum()} predictions are no finite numbers")
+    if found[["rows", "key"]].drop_duplicates().shape[0] > 1:
+        counts = ", ".join(f"{name} {rows}" for name, rows in zip(found["algorithm"], found["rows"], strict=True))
+        raise ValueError(
+            f"the algorithms were not scored on the same rows ({counts}): materialize all of them together"
+        )
+    if not (found["volume"] > 0).all():
+        raise ValueError("nothing was sold in the scored folds: there is nothing to compare")
+
+
+def _coverage_metrics(coverage: pd.DataFrame) -> pd.DataFrame:
+    metric = "coverage" + (100 * coverage["level"]).round().astype(int).astype(str)
+    return coverage.assign(metric=metric, value=coverage["coverage"])[list(LONG_COLUMNS)]
+
+
+def comparison_json(comparison: Comparison) -> dict[str, Any]:
+    """The content of `model_comparison.json`.
+
+    Returns:
+        Per algorithm `rmse`, `mae`, `r2`, `best_params`, and beside them `wape`, `bias`, `rmsse`, `coverage80`,
+        `coverage95`, `seconds`, `rows` (of training); under `_decision` the promotion decision, under `_folds` the
+        scored folds. Undefined values are null.
+    """
+    result: dict[str, Any] = {}
+    for name, values in comparison._totals().items():
+        run = comparison.runs.get(name, {})
+        result[name] = {
+            **{metric: values.get(metric) for metric in JSON_METRICS},
+            "best_params": comparison.recipes[name].parameters,
+            "seconds": run.get("seconds"),
+            "rows": run.get("rows"),
+        }
+    folds = comparison.folds.assign(**{name: comparison.folds[name].dt.strftime("%Y-%m-%d") for name in DATES[1:]})
+    result["_decision"] = comparison.decision.model_dump(mode="json")
+    result["_folds"] = folds.to_dict(orient="records")
+    return result

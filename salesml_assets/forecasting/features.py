@@ -1,0 +1,154 @@
+"""The one definition of features: Polars expressions over a sorted, gap-free frame of series.
+
+Spark runs it over partitions of whole series (`panel.py`), the prediction service on one series. A row
+holds what was known at the end of its step: every window ends there, none looks ahead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from salesml_assets.config import Settings
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What the features of a frequency look like, in steps.
+
+    Attributes:
+        weekly: Whether a step is a week.
+        season: Steps of the short season (7 days; for weeks 52, the year).
+        year: Steps of a year of whole weeks.
+        windows: Windows of the rolling means; the last one is the level by which targets are divided.
+        recent: Window of spread and of the share of zeros.
+        min_history: Steps that a series needs before a model learns from it or forecasts it.
+        numbers: Covariates known in advance that are numbers.
+        texts: Covariates known in advance that are text.
+    """
+
+    weekly: bool = False
+    season: int = 7
+    year: int = 364
+    windows: tuple[int, ...] = (7, 14, 28, 56, 91)
+    recent: int = 28
+    min_history: int = 14
+    numbers: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+
+    @property
+    def averages(self) -> dict[str, int]:
+        """Windows of the moving-average baseline."""
+        return dict(zip(("short", "medium", "long"), (4, 8, 13) if self.weekly else (7, 28, 91), strict=True))
+
+    @property
+    def level_window(self) -> int:
+        """Window of the series' typical level, the scale of its targets."""
+        return self.windows[-1]
+
+
+def feature_spec(settings: Settings, covariates: dict[str, str]) -> FeatureSpec:
+    """The features for these settings.
+
+    Args:
+        settings: The settings.
+        covariates: Name and Spark type of each covariate known in advance.
+    """
+    numbers = tuple(name for name, kind in covariates.items() if kind != "string")
+    texts = tuple(name for name, kind in covariates.items() if kind == "string")
+    if settings.forecast.frequency == "D":
+        return FeatureSpec(numbers=numbers, texts=texts)
+    return FeatureSpec(
+        weekly=True, season=52, year=52, windows=(2, 4, 8, 13), recent=13, min_history=8, numbers=numbers, texts=texts
+    )
+
+
+# Columns that teams know from their window features, under our names.
+CONTRACT_COLUMNS = (
+    "sales_lag_1", "sales_lag_7", "sales_lag_30", "moving_average_7", "moving_average_30", "trend",
+    "day_of_week", "year_month",
+)  # fmt: skip
+TINY = 1e-9
+
+
+def shifted(value: pl.Expr, steps: int) -> pl.Expr:
+    """The value `steps` rows earlier (negative: later) within the same series, else null.
+
+    Needs the columns `age` (1 for a series' first row) and `length` of a frame sorted by series and step.
+    A plain shift with a guard is several times as fast as a shift within groups.
+    """
+    if steps == 0:
+        return value
+    inside = pl.col("age") > steps if steps > 0 else pl.col("age") <= pl.col("length") + steps
+    return pl.when(inside).then(value.shift(steps))
+
+
+def sort_and_number(frame: pl.DataFrame) -> pl.DataFrame:
+    """Sorts by series and step and numbers the rows of each series (`age` from 1, `length`)."""
+    return frame.sort("unique_id", "ds").with_columns(
+        age=pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("unique_id"),
+        length=pl.len().cast(pl.Int32).over("unique_id"),
+    )
+
+
+def add_features(frame: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
+    """Adds what was known at the end of each step, in units of the target.
+
+    Args:
+        frame: `unique_id`, `ds`, `y` (null: unknown), `closed`; one row per series and step, without gaps.
+        spec: What to compute.
+
+    Returns:
+        The frame sorted by series and step, with the lags, moving averages, trend, day of week
+        (1 is Sunday) and month under the names of `CONTRACT_COLUMNS`, and with:
+        `mean_<w>` (mean of the last w open, known steps), `ewm` and `ewm_slow` (exponentially weighted means),
+        `median`, `largest`, `spread`, `mean_sold` (mean of the steps with sales), `zero_share`, `since_sale`
+        (steps since anything was sold), `age` (steps since the first sale), `scale` (typical level, above
+        zero), `live` (anything known and not zero in the level window) and `naive_mse` (mean squared
+        one-step change so far, the scale of RMSSE: Hyndman & Koehler 2006).
+    """
+    y, series = pl.col("y"), "unique_id"
+    numbered = sort_and_number(frame)
+    with_open = numbered.with_columns(
+        _open=pl.when(~pl.col("closed")).then(y),
+        _change=(y - shifted(y, 1)).pow(2),
+        _sold_at=pl.when(y.abs() > 0).then(pl.col("age")),
+    )
+    opened = pl.col("_open")
+    rolled = with_open.with_columns(
+        shifted(y, 1).alias("sales_lag_1"),
+        shifted(y, 7).alias("sales_lag_7"),
+        shifted(y, 30).alias("sales_lag_30"),
+        y.rolling_mean(7, min_samples=1).over(series).alias("moving_average_7"),
+        y.rolling_mean(30, min_samples=1).over(series).alias("moving_average_30"),
+        (pl.col("ds").dt.weekday() % 7 + 1).cast(pl.Int32).alias("day_of_week"),
+        pl.col("ds").dt.strftime("%Y-%m").alias("year_month"),
+        *[opened.rolling_mean(w, min_samples=1).over(series).alias(f"mean_{w}") for w in spec.windows],
+        opened.ewm_mean(alpha=0.1, ignore_nulls=True).forward_fill().over(series).alias("ewm"),
+        opened.ewm_mean(alpha=0.02 if not spec.weekly else 0.05, ignore_nulls=True)
+        .forward_fill().over(series).alias("ewm_slow"),
+        opened.rolling_median(spec.recent, min_samples=1).over(series).alias("median"),
+        opened.rolling_max(spec.recent, min_samples=1).over(series).alias("largest"),
+        pl.when(opened != 0).then(opened).rolling_mean(spec.level_window, min_samples=1)
+        .over(series).alias("mean_sold"),
+        (opened == 0).cast(pl.Float64).rolling_mean(spec.level_window, min_samples=1)
+        .over(series).alias("zero_share_long"),
+        opened.rolling_std(spec.recent, min_samples=2).over(series).alias("spread"),
+        (opened == 0).cast(pl.Float64).rolling_mean(spec.recent, min_samples=1).over(series).alias("zero_share"),
+        (pl.col("age") - pl.col("_sold_at").forward_fill().over(series)).alias("since_sale"),
+        opened.abs().rolling_mean(spec.level_window, min_samples=1).over(series).alias("_level"),
+        (opened.abs().cum_sum() / opened.is_not_null().cum_sum()).forward_fill().over(series).alias("_overall"),
+        (pl.col("_change").cum_sum() / pl.col("_change").is_not_null().cum_sum())
+        .forward_fill().over(series).alias("naive_mse"),
+    )  # fmt: skip
+    # A series that has sold nothing for long keeps a small positive scale, so that ratios stay finite.
+    scale = pl.max_horizontal(pl.col("_level").fill_null(0.0), 0.05 * pl.col("_overall").fill_null(0.0))
+    return rolled.with_columns(
+        trend=y - pl.col("moving_average_30"),
+        scale=pl.when(scale > TINY).then(scale).otherwise(1.0),
+        live=pl.col("_level").fill_null(0.0) > TINY,
+        naive_mse=pl.when(pl.col("naive_mse").is_finite() & (pl.col("naive_mse") > 0)).then(pl.col("naive_mse")),
+    ).drop("_open", "_change", "_sold_at", "_level", "_overall", "length")

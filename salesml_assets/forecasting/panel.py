@@ -1,0 +1,280 @@
+"""The direct panel: rows of (series, origin, horizon) for learning, scoring and forecasting.
+
+A row's features were known at the end of the step `origin`, or are known in advance for its target step
+`origin + horizon` (calendar, planned covariates); its target is the value there.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+from pyspark.sql import Window
+from pyspark.sql import functions as F
+
+from salesml_assets.config import KEYS, Settings
+from salesml_assets.forecasting.calendar import calendar_of_series, future_steps
+from salesml_assets.forecasting.features import (
+    FeatureSpec,
+    feature_spec,
+    shifted,
+    sort_and_number,
+)
+from salesml_assets.forecasting.folds import Fold, rolling_folds
+from salesml_assets.forecasting.partitions import map_series
+from salesml_assets.forecasting.planned import covariates_of, read_planned
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+TRAIN, SCORE, FUTURE = "train", "score", "future"
+SEASONAL_LAGS = 4
+
+
+@dataclass(frozen=True)
+class PanelPlan:
+    """Which rows of the panel are made.
+
+    Attributes:
+        horizon: Steps ahead.
+        last: Last step of the data, the origin of the forecasts.
+        folds: Origins of the backtest.
+        share: Share of all possible training rows that are drawn, by a hash of series, origin and horizon.
+        seed: Seed of that draw.
+    """
+
+    horizon: int
+    last: dt.date
+    folds: tuple[Fold, ...]
+    share: float
+    seed: int
+
+
+def make_panel(features: DataFrame, settings: Settings) -> tuple[DataFrame, PanelPlan]:
+    """Makes the panel of all series with Spark.
+
+    The share of training rows that are drawn follows from `training.max_rows`, so that cost stays bounded
+    however many series and days there are.
+
+    Args:
+        features: The table `features`.
+        settings: The settings.
+
+    Returns:
+        The rows of `expand` with `volume_class` (A: series with the first 80 % of the volume before the first
+        scored origin, B: the next 15 %, C: the rest), and the plan.
+    """
+    calendar = calendar_of_series(features, settings)
+    spec = feature_spec(settings, covariates_of(features, settings))
+    folds = rolling_folds(calendar.last, settings.forecast.horizon, settings.training.folds, calendar.step_days)
+    rows, usable = features.agg(
+        F.count(F.lit(1)), F.count_if(F.col("live") & (F.col("age") >= spec.min_history))
+    ).first()  # type: ignore[misc]
+    possible = max(1, usable * settings.forecast.horizon)
+    # Twice the limit: earlier origins have fewer rows, and each fit takes the limit again from what it may see.
+    share = min(1.0, 2.0 * settings.training.max_rows / possible)
+    plan = PanelPlan(settings.forecast.horizon, calendar.last, tuple(folds), share, settings.training.seed)
+    planned = read_planned(features.sparkSession, settings, calendar)
+    extended = features.unionByName(future_steps(features, settings, calendar, planned), allowMissingColumns=True)
+    panel = map_series(extended, functools.partial(expand, spec=spec, plan=plan), rows)
+    classes = _volume_classes(features.where(F.col("ds") <= F.lit(folds[1].cutoff)))
+    joined = panel.join(F.broadcast(classes), "unique_id", "left")
+    return joined.withColumn("volume_class", F.coalesce("volume_class", F.lit("C"))), plan
+
+
+def last_step(panel: DataFrame) -> dt.date:
+    """The last step of the data, from which a panel's forecasts start."""
+    last: dt.date = panel.where(F.col("kind") == FUTURE).agg(F.max("origin")).first()[0]  # type: ignore[index]
+    return last
+
+
+def folds_of(panel: DataFrame, settings: Settings) -> list[Fold]:
+    """The origins of the backtest that are in a panel."""
+    step_days = 1 if settings.forecast.frequency == "D" else 7
+    return rolling_folds(last_step(panel), settings.forecast.horizon, settings.training.folds, step_days)
+
+
+def _volume_classes(features: DataFrame) -> DataFrame:
+    volumes = features.groupBy("unique_id").agg(F.sum(F.abs("y")).alias("volume"))
+    total = Window.partitionBy()
+    running = total.orderBy(F.desc("volume"), "unique_id").rowsBetween(Window.unboundedPreceding, -1)
+    before = F.coalesce(F.sum("volume").over(running), F.lit(0.0)) / F.sum("volume").over(total)
+    label = F.when(before < 0.8, "A").when(before < 0.95, "B").otherwise("C")
+    return volumes.select("unique_id", label.alias("volume_class"))
+
+
+def feature_names(spec: FeatureSpec) -> list[str]:
+    """The numeric features of a panel row, in the order in which models see them."""
+    return [
+        "f_horizon", "f_last", *[f"f_mean_{w}" for w in spec.windows], "f_ewm", "f_ewm_slow", "f_median",
+        "f_largest", "f_spread", "f_mean_sold", "f_zero_share", "f_zero_share_long", "f_since_sale", "f_age", "f_level",
+        "f_momentum",
+        *[f"f_season_{k}" for k in range(1, _seasonal_lags(spec) + 1)], "f_season_mean", "f_year_ratio", "f_has_year",
+        "f_day_of_week", "f_day_of_month", "f_day_of_year", "f_month",
+        *[f"f_{name}" for name in spec.numbers], *[f"f_{name}_recent" for name in spec.numbers],
+        *[f"f_{name}_like" for name in spec.numbers],
+    ]  # fmt: skip
+
+
+def expand(features: pl.DataFrame, spec: FeatureSpec, plan: PanelPlan) -> pl.DataFrame:
+    """Makes the panel of whole series.
+
+    Args:
+        features: The output of `add_features` and, after each series' last step, one row per future step with
+            `unique_id`, `ds`, `closed` and planned covariates, its `y` and features null.
+        spec: The definition of the features.
+        plan: Which rows to make.
+
+    Returns:
+        `unique_id`, `kind` (train, score or future), `fold`, `origin`, `horizon`, `ds`, `y`, `closed`, `draw`
+        (uniform in 0..1, the same in every run), `scale`, `naive_mse`, `short`, `seasonal_naive`,
+        `average_short`, `_medium` and `_long`, and the features `f_*` (amounts divided by `scale`) and covariate texts `c_*`.
+    """
+    numbered = sort_and_number(features.drop("age", "length", strict=False))
+    base = _origin_columns(numbered, spec)
+    cutoffs = pl.Series([fold.cutoff for fold in plan.folds], dtype=pl.Date)
+    known, target_known = pl.col("scale").is_not_null(), pl.col("y").is_not_null() & ~pl.col("closed")
+    parts = []
+    for horizon in range(1, plan.horizon + 1):
+        rows = base.lazy().with_columns(draw=_draw(horizon, plan.seed), **_target_columns(horizon, spec))
+        enough = known & ~pl.col("short")
+        train = enough & pl.col("live") & target_known & (pl.col("draw") < plan.share) & (pl.col("ds") <= plan.last)
+        score = enough & target_known & pl.col("origin").is_in(cutoffs.implode())
+        future = known & (pl.col("origin") == plan.last)
+        for kind, condition in ((TRAIN, train), (SCORE, score), (FUTURE, future)):
+            parts.append(_finish(rows.filter(condition), kind, horizon, spec, plan))
+    return pl.concat(pl.collect_all(parts))
+
+
+def _origin_columns(numbered: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
+    """What rows of every horizon share: one row per origin."""
+    opened = pl.when(~pl.col("closed")).then(pl.col("y"))
+    around = 3 if spec.weekly else 7
+    series = "unique_id"
+    frame = numbered.with_columns(
+        opened.alias("_open"),
+        opened.rolling_mean(around, min_samples=1, center=True).over(series).alias("_around"),
+        (pl.col("age") < spec.min_history).alias("short"),
+        *[pl.col(name).cast(pl.Float64) for name in spec.numbers],
+    )
+    on_off = []
+    for name in spec.numbers:
+        value = pl.col(name)
+        on_off += [
+            value.rolling_mean(spec.recent, min_samples=1).over(series).alias(f"_{name}_recent"),
+            *[
+                pl.when(condition).then(pl.col("_open")).rolling_mean(spec.level_window, min_samples=1)
+                .over(series).alias(f"_{name}_{label}")
+                for label, condition in (("on", value > 0), ("off", ~(value > 0)))
+            ],
+        ]  # fmt: skip
+    return frame.with_columns(on_off)
+
+
+def _draw(horizon: int, seed: int) -> pl.Expr:
+    """A uniform number in 0..1 that depends on series, origin and horizon alone."""
+    hashed = pl.struct("unique_id", pl.col("ds").cast(pl.Int32), pl.lit(horizon, pl.Int32).alias("h")).hash(seed)
+    return (hashed % (1 << 32)).cast(pl.Float64) / float(1 << 32)
+
+
+def _target_columns(horizon: int, spec: FeatureSpec) -> dict[str, pl.Expr]:
+    """What belongs to the target step, aligned to the origin's row; `ds` becomes the target's step."""
+    to_season = -(-horizon // spec.season) * spec.season - horizon
+    # A year of whole weeks back, or more where the centred window would otherwise reach past the origin.
+    to_year = -(-(horizon + 3) // spec.year) * spec.year - horizon
+    lags = [shifted(pl.col("_open"), to_season + k * spec.season) for k in range(_seasonal_lags(spec))]
+    columns = {f"_season_{k}": lag for k, lag in enumerate(lags, 1)}
+    columns |= {
+        "origin": pl.col("ds"),
+        "ds": shifted(pl.col("ds"), -horizon),
+        "y": shifted(pl.col("y"), -horizon),
+        "closed": shifted(pl.col("closed"), -horizon),
+        "_last": pl.col("_open"),
+        "_year": shifted(pl.col("_around"), to_year),
+        "_year_base": shifted(pl.col(f"mean_{_base_window(spec)}"), to_year + horizon),
+        **{f"_{name}_target": shifted(pl.col(name), -horizon) for name in (*spec.numbers, *spec.texts)},
+    }
+    return columns
+
+
+def _seasonal_lags(spec: FeatureSpec) -> int:
+    return 2 if spec.weekly else SEASONAL_LAGS
+
+
+def _base_window(spec: FeatureSpec) -> int:
+    return 4 if spec.weekly else 28
+
+
+def _finish(rows: pl.LazyFrame, kind: str, horizon: int, spec: FeatureSpec, plan: PanelPlan) -> pl.LazyFrame:
+    """Names the columns of the panel, amounts divided by the series' scale, nothing null among the features."""
+    scale, day = pl.col("scale"), pl.col("ds")
+    first_mean = pl.col(f"mean_{spec.windows[0]}")
+    fallback = pl.coalesce(first_mean, f"mean_{spec.level_window}", pl.lit(0.0))
+    lags = [f"_season_{k}" for k in range(1, _seasonal_lags(spec) + 1)]
+    level = pl.max_horizontal(pl.col(f"mean_{spec.level_window}").abs(), 0.01 * scale)
+    season_mean = pl.coalesce(pl.mean_horizontal(lags), fallback)
+    ratio = (pl.col("_year") / pl.col("_year_base")).clip(0.0, 10.0)
+    has_year = (pl.col("_year").is_not_null() & (pl.col("_year_base") > 1e-6 * scale)).fill_null(False)
+    fold = pl.lit(None, pl.Int32)
+    for each in plan.folds if kind == SCORE else ():
+        fold = pl.when(pl.col("origin") == each.cutoff).then(pl.lit(each.number, pl.Int32)).otherwise(fold)
+    relative = {
+        "f_last": pl.coalesce("_last", fallback),
+        **{f"f_mean_{w}": pl.coalesce(f"mean_{w}", fallback) for w in spec.windows},
+        "f_ewm": pl.coalesce("ewm", fallback),
+        "f_ewm_slow": pl.coalesce("ewm_slow", fallback),
+        "f_median": pl.coalesce("median", fallback),
+        "f_largest": pl.coalesce("largest", fallback),
+        "f_mean_sold": pl.coalesce("mean_sold", fallback),
+        "f_spread": pl.coalesce("spread", pl.lit(0.0)),
+        **{f"f_season_{k}": pl.coalesce(name, fallback) for k, name in enumerate(lags, 1)},
+        "f_season_mean": season_mean,
+    }
+    plain = {
+        "f_horizon": pl.lit(float(horizon)),
+        "f_zero_share": pl.col("zero_share").fill_null(0.0),
+        "f_zero_share_long": pl.col("zero_share_long").fill_null(0.0),
+        "f_since_sale": pl.col("since_sale").fill_null(pl.col("age")).cast(pl.Float64).log1p(),
+        "f_age": pl.col("age").cast(pl.Float64).log1p(),
+        "f_level": scale.log(),
+        "f_momentum": (pl.coalesce(f"mean_{_base_window(spec)}", fallback) / level).clip(-10.0, 10.0),
+        "f_year_ratio": pl.when(has_year).then(ratio).otherwise(1.0),
+        "f_has_year": has_year.cast(pl.Float64),
+        "f_day_of_week": day.dt.weekday().cast(pl.Float64),
+        "f_day_of_month": day.dt.day().cast(pl.Float64),
+        "f_day_of_year": day.dt.ordinal_day().cast(pl.Float64),
+        "f_month": day.dt.month().cast(pl.Float64),
+    }
+    covariates = {}
+    for name in spec.numbers:
+        target = pl.col(f"_{name}_target")
+        like = pl.when(target > 0).then(f"_{name}_on").otherwise(f"_{name}_off")
+        covariates |= {
+            f"f_{name}": pl.coalesce(target, f"_{name}_recent", pl.lit(0.0)),
+            f"f_{name}_recent": pl.col(f"_{name}_recent").fill_null(0.0),
+            f"f_{name}_like": pl.coalesce(like, fallback) / scale,
+        }
+    values = plain | {name: value / scale for name, value in relative.items()} | covariates
+    keys = [name for name in KEYS if name in rows.collect_schema().names()]
+    return rows.select(
+        "unique_id",
+        *keys,
+        pl.lit(kind).alias("kind"),
+        fold.alias("fold"),
+        "origin",
+        pl.lit(horizon, pl.Int32).alias("horizon"),
+        "ds",
+        "y",
+        "closed",
+        "draw",
+        "scale",
+        "naive_mse",
+        "short",
+        pl.coalesce(*lags, fallback).alias("seasonal_naive"),
+        *[pl.coalesce(f"mean_{w}", fallback).alias(f"average_{name}") for name, w in spec.averages.items()],
+        *[values[name].cast(pl.Float64).alias(name) for name in feature_names(spec)],
+        *[pl.col(f"_{name}_target").fill_null("unknown").alias(f"c_{name}") for name in spec.texts],
+    )

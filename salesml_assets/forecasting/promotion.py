@@ -1,0 +1,194 @@
+"""Which recipe serves from now on, and why.
+
+Recipes (algorithm and parameters) are compared, not fitted models: a fitted champion may have seen the days on
+which its challengers are tested.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from salesml_assets.config import Settings
+from salesml_assets.forecasting.metrics import total
+from salesml_assets.forecasting.significance import DAILY_BLOCK, WEEKLY_BLOCK, PairedTest, holm, paired_test
+
+BASELINE = "seasonal_naive"
+
+
+class Recipe(BaseModel):
+    """What can be fitted again: an algorithm and its parameters."""
+
+    model_config = ConfigDict(frozen=True)
+
+    algorithm: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class Challenger(BaseModel):
+    """One algorithm against the reference: the champion or, where there is none, the seasonal naive.
+
+    `difference` is the reference's WAPE minus this one's with its confidence interval (above zero: better),
+    `relative_gain` the difference over the reference's WAPE. p-values are one-sided, the adjusted one corrected
+    for the number of challengers (Holm). `beats_naive` is null for the seasonal naive itself; `sound` says
+    whether its total forecast is close enough to the total sold.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    algorithm: str
+    wape: float
+    bias: float
+    difference: float
+    difference_low: float
+    difference_high: float
+    relative_gain: float
+    p_value: float
+    p_value_adjusted: float
+    beats_naive: bool | None
+    sound: bool
+
+
+class Decision(BaseModel):
+    """The promotion decision: `winner` is in production from now on, `champion` was before (null: nothing was).
+
+    `promoted` says whether the winner is new. Names are those of the metrics table.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    champion: str | None
+    winner: str
+    promoted: bool
+    challengers: list[Challenger]
+    confidence_level: float
+    method: str
+    days: int
+    reason: str
+
+
+def decide(losses: pd.DataFrame, metrics: pd.DataFrame, champion: str | None, settings: Settings) -> Decision:
+    """Applies the promotion rule.
+
+    A challenger wins when its WAPE is lower than the champion's beyond chance (`paired_test`, corrected for the
+    number of challengers, at `promotion.alpha`) and by at least `promotion.least_gain`, it beats the seasonal
+    naive beyond chance, and its |bias| is within `training.max_bias` (or the least of all, where none is within).
+    Of several, the one with the lowest WAPE wins. Without a champion the seasonal naive has to be beaten; if
+    nothing does, it becomes the production model. With a champion that nothing beats, the champion stays.
+
+    Args:
+        losses: One row per fold and step: `fold`, `ds`, `volume` (Σ|y|), and Σ|y - ŷ| of each algorithm in a
+            column of its name.
+        metrics: Long table of `metrics_by`.
+        champion: Name of the champion's column; None where nothing is in production.
+        settings: The settings.
+
+    Raises:
+        ValueError: The champion or the seasonal naive is not among the losses.
+    """
+    names = sorted(set(losses.columns) - {"fold", "ds", "volume"})
+    for needed in {BASELINE, champion or BASELINE} - set(names):
+        raise ValueError(f"losses: there are none of {needed}, so there is nothing to compare with")
+    reference = champion or BASELINE
+    others = [name for name in names if name != reference]
+    against = {name: _test(losses, reference, name, settings) for name in others}
+    against_naive = {name: _test(losses, BASELINE, name, settings) for name in others if name != BASELINE}
+    adjusted = holm({name: test.p_value for name, test in against.items()})
+    adjusted_naive = holm({name: test.p_value for name, test in against_naive.items()})
+    wapes, biases = total(metrics, "wape"), total(metrics, "bias")
+    most_bias = max(settings.training.max_bias, min(abs(biases[name]) for name in names))
+    alpha = settings.promotion.alpha
+    challengers = [
+        Challenger(
+            algorithm=name,
+            wape=wapes[name],
+            bias=biases[name],
+            difference=test.difference,
+            difference_low=test.low,
+            difference_high=test.high,
+            relative_gain=test.relative_gain,
+            p_value=test.p_value,
+            p_value_adjusted=adjusted[name],
+            beats_naive=adjusted_naive[name] <= alpha if name != BASELINE else None,
+            sound=abs(biases[name]) <= most_bias,
+        )
+        for name, test in sorted(against.items(), key=lambda item: (wapes[item[0]], item[0]))
+    ]
+    objections = {entry.algorithm: _objection(entry, len(challengers), settings) for entry in challengers}
+    winner = next((entry for entry in challengers if objections[entry.algorithm] is None), None)
+    facts = next(iter(against.values()), None)
+    return Decision(
+        champion=champion,
+        winner=winner.algorithm if winner else reference,
+        promoted=winner is not None or champion is None,
+        challengers=challengers,
+        confidence_level=1 - alpha,
+        method=facts.method if facts else "",
+        days=facts.days if facts else len(losses),
+        reason=_reason(champion, winner, challengers, objections, wapes[reference], 1 - alpha),
+    )
+
+
+def _test(losses: pd.DataFrame, champion: str, challenger: str, settings: Settings) -> PairedTest:
+    pair = losses[["fold", "ds", "volume"]].assign(champion=losses[champion], challenger=losses[challenger])
+    block = DAILY_BLOCK if settings.forecast.frequency == "D" else WEEKLY_BLOCK
+    return paired_test(pair, settings.promotion.alpha, settings.training.seed, block)
+
+
+def _objection(entry: Challenger, challengers: int, settings: Settings) -> str | None:
+    """What keeps a challenger from winning, as the end of a sentence; None where nothing does."""
+    gain, least = entry.relative_gain, settings.promotion.least_gain
+    if entry.difference <= 0:
+        return f"is no better (WAPE {entry.wape:.3f})"
+    if not entry.sound:
+        return (
+            f"has a lower WAPE ({entry.wape:.3f}), but its total is off by {entry.bias:+.0%}, more than the "
+            f"{settings.training.max_bias:.0%} that is allowed"
+        )
+    if gain < least:
+        return f"is {gain:.1%} better, less than the {least:.1%} that makes a change worthwhile"
+    if entry.p_value_adjusted > settings.promotion.alpha:
+        number = f" after correction for {challengers} challengers" if challengers > 1 else ""
+        return f"is {gain:.1%} better, but not beyond chance ({_rounded(entry.p_value_adjusted)}{number})"
+    if entry.beats_naive is False:
+        return f"is {gain:.1%} better, but does not beat the seasonal naive beyond chance"
+    return None
+
+
+def _reason(
+    champion: str | None,
+    winner: Challenger | None,
+    challengers: list[Challenger],
+    objections: dict[str, str | None],
+    reference_wape: float,
+    confidence: float,
+) -> str:
+    """The decision in one plain sentence with its numbers."""
+    if winner is None:
+        stays = f"{_plain(champion)} stays in production" if champion else "seasonal naive becomes the production model"
+        if not challengers:
+            return f"{stays}: there is no challenger."
+        # The closest is the best among the sound ones: a biased one may lead in WAPE alone.
+        closest = min(challengers, key=lambda entry: (not entry.sound, entry.wape))
+        objection = objections[closest.algorithm]
+        return f"{stays} (WAPE {reference_wape:.3f}): the closest challenger, {_plain(closest.algorithm)}, {objection}."
+    evidence = (
+        f"its WAPE of {winner.wape:.3f} is {winner.relative_gain:.1%} below {reference_wape:.3f} ({confidence:.0%} "
+        f"interval of the difference {winner.difference_low:.3f} to {winner.difference_high:.3f}, "
+        f"{_rounded(winner.p_value_adjusted)})"
+    )
+    name = _plain(winner.algorithm)
+    if champion is None:
+        return f"{name} becomes the first production model: against the seasonal naive, {evidence}."
+    also = ", and it beats the seasonal naive" if BASELINE not in (champion, winner.algorithm) else ""
+    return f"{name} replaces {_plain(champion)}: {evidence}{also}."
+
+
+def _plain(name: str | None) -> str:
+    return (name or "").replace("_", " ")
+
+
+def _rounded(p_value: float) -> str:
+    return "p under 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"

@@ -1,0 +1,316 @@
+"""The Delta tables of the lake: one folder per table under one root, on disk or on s3a://.
+
+Spark writes, each write in one commit, so a reader sees the table before it or after it, never between. What is
+only looked at (version, history, small reads) goes through the `deltalake` package, which needs no Java.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from salesml_assets.config import S3Settings
+from salesml_assets.secrets import masked
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from deltalake import DeltaTable
+    from pyspark.sql import DataFrame, SparkSession
+
+UNDATED = "undated"  # the bucket of rows without a usable date in a month column
+# Numbers that fit into a wider column: a month of whole prices is no other type than a month of broken ones.
+_WIDER = {("integer", "long"), ("integer", "double"), ("long", "double"), ("float", "double")}
+_OTHER_TYPE = {"DELTA_FAILED_TO_MERGE_FIELDS", "DELTA_MERGE_INCOMPATIBLE_DATATYPE"}  # Delta's names of the error
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+
+
+class LakeError(RuntimeError):
+    """A table is not there, or cannot take what is to be written; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One version of a table, as its log tells it.
+
+    Attributes:
+        version: Number of the version, from 0.
+        timestamp: When it was committed (UTC).
+        operation: What Delta did (WRITE, ...).
+        rows_written: Rows that this commit wrote.
+        rows_removed: Rows that this commit took away; None where Delta does not say (a whole overwrite).
+        bytes_written: Bytes of the data files that this commit wrote.
+        run_id: The Dagster run that wrote it; None for other writers.
+    """
+
+    version: int
+    timestamp: dt.datetime
+    operation: str
+    rows_written: int
+    rows_removed: int | None
+    bytes_written: int
+    run_id: str | None
+
+
+@dataclass(frozen=True)
+class TableSize:
+    """What a version of a table holds: rows, bytes and number of its data files."""
+
+    rows: int
+    bytes: int
+    files: int
+
+
+@dataclass(frozen=True)
+class Lakehouse:
+    """All tables under one root.
+
+    Attributes:
+        root: Folder or s3a://bucket/prefix.
+        s3: The object store behind s3a:// addresses. Credentials come from the AWS_* variables, never from here.
+    """
+
+    root: str
+    s3: S3Settings = field(default_factory=S3Settings)
+
+    def path(self, name: str) -> str:
+        """The address of a table as Spark takes it.
+
+        >>> Lakehouse("s3a://bucket/lake/").path("sales")
+        's3a://bucket/lake/sales'
+        """
+        return f"{self.root.rstrip('/')}/{name}"
+
+    def exists(self, name: str) -> bool:
+        """Whether the table has a version to read; a folder in which a first write broke off is no table."""
+        from deltalake import DeltaTable
+
+        return DeltaTable.is_deltatable(_rust_address(self.path(name)), self._options)
+
+    def open(self, name: str, version: int | None = None) -> DeltaTable:
+        """The table through the `deltalake` package (no Java).
+
+        Raises:
+            LakeError: There is no such table.
+        """
+        from deltalake import DeltaTable
+
+        if not self.exists(name):
+            raise LakeError(f"There is no table {name!r} in {masked(self.root)}: materialize the asset {name!r} first.")
+        return DeltaTable(_rust_address(self.path(name)), version=version, storage_options=self._options)
+
+    def version(self, name: str) -> int:
+        """Number of the table's latest version."""
+        return self.open(name).version()
+
+    def history(self, name: str, limit: int | None = None) -> list[Commit]:
+        """The table's versions, newest first."""
+        return [_commit(entry) for entry in self.open(name).history(limit)]
+
+    def version_of_run(self, name: str, run_id: str, limit: int = 20) -> int | None:
+        """The last version that a Dagster run wrote; None if it wrote none of the last `limit` versions."""
+        if not self.exists(name):
+            return None
+        return next((commit.version for commit in self.history(name, limit) if commit.run_id == run_id), None)
+
+    def size(self, name: str, version: int | None = None) -> TableSize:
+        """Rows, bytes and files of a version, from the statistics in Delta's log; no data file is opened."""
+        import pyarrow as pa
+
+        files = pa.table(self.open(name, version).get_add_actions(flatten=True))
+        return TableSize(
+            rows=sum(files["num_records"].to_pylist()), bytes=sum(files["size_bytes"].to_pylist()), files=files.num_rows
+        )
+
+    def columns(self, name: str, version: int | None = None) -> dict[str, str]:
+        """Names and types of the columns, in order, in Delta's words (string, double, array<string>, ...)."""
+        return {column.name: _type_name(column.type) for column in self.open(name, version).schema().fields}
+
+    def partition_columns(self, name: str) -> list[str]:
+        """Columns by which the table's files are laid out: its month column, or none."""
+        return list(self.open(name).metadata().partition_columns)
+
+    def read_pandas(
+        self, name: str, columns: Sequence[str] | None = None, filters: Any = None, version: int | None = None
+    ) -> pd.DataFrame:
+        """Reads a table that fits into memory, without Java.
+
+        Args:
+            name: Name of the table.
+            columns: The columns wanted; default: all.
+            filters: Conditions, as `deltalake` takes them: [("version", "=", 3)], or a pyarrow expression.
+            version: The version wanted; default: the latest.
+
+        Raises:
+            LakeError: There is no such table.
+        """
+        return self.read_arrow(name, columns, filters, version).to_pandas()
+
+    def read_arrow(
+        self, name: str, columns: Sequence[str] | None = None, filters: Any = None, version: int | None = None
+    ) -> pa.Table:
+        """Like `read_pandas`, with the exact types of the table."""
+        table = self.open(name, version)
+        return table.to_pyarrow_table(columns=list(columns) if columns is not None else None, filters=filters)
+
+    def read(self, spark: SparkSession, name: str, version: int | None = None) -> DataFrame:
+        """The table as a Spark DataFrame that stays at one version, even if the table moves on.
+
+        Raises:
+            LakeError: There is no such table.
+        """
+        pinned = self.version(name) if version is None else version
+        return spark.read.format("delta").option("versionAsOf", pinned).load(self.path(name))
+
+    def write(self, frame: DataFrame, name: str, *, run_id: str | None = None) -> Commit:
+        """Replaces a whole table, its schema included, in one commit.
+
+        Args:
+            frame: The rows; computed while they are written. If that fails, the old rows stay.
+            name: Name of the table.
+            run_id: The Dagster run that writes; kept in the table's history.
+
+        Returns:
+            The commit just made.
+        """
+        return self._write(frame, name, None, None, run_id)
+
+    def write_all_months(self, frame: DataFrame, name: str, month_column: str, *, run_id: str | None = None) -> Commit:
+        """Like `write`, for a table that is laid out by month, so that single months can be replaced later."""
+        return self._write(frame, name, month_column, None, run_id)
+
+    def write_months(
+        self,
+        frame: DataFrame,
+        name: str,
+        month_column: str,
+        months: Sequence[str],
+        *,
+        run_id: str | None = None,
+    ) -> Commit:
+        """Replaces the rows of some months, and of the bucket 'undated', in one commit. All other rows stay.
+
+        New columns are added (null in the other months); columns that are missing become null; whole numbers go into
+        columns of wider numbers.
+
+        Args:
+            frame: The new rows of these months; a row of any other month is an error.
+            name: Name of the table.
+            month_column: The column with the month, 'yyyy-MM' or 'undated'.
+            months: The months, 'yyyy-MM'.
+            run_id: The Dagster run that writes; kept in the table's history.
+
+        Raises:
+            LakeError: A column's type is not the one that the table has: load all months at once.
+        """
+        condition = month_condition(month_column, months)
+        if not self.exists(name):
+            return self._write(frame, name, month_column, None, run_id)
+        return self._write(_widened(frame, self.columns(name)), name, month_column, condition, run_id)
+
+    def _write(
+        self, frame: DataFrame, name: str, month_column: str | None, replace: str | None, run_id: str | None
+    ) -> Commit:
+        from pyspark.errors import AnalysisException
+
+        writer = frame.write.format("delta").mode("overwrite").option("userMetadata", json.dumps({"run_id": run_id}))
+        if month_column:
+            # Without this every task would write a file of its own into every month.
+            writer = writer.partitionBy(month_column).option("optimizeWrite", "true")
+        if replace:
+            writer = writer.option("replaceWhere", replace).option("mergeSchema", "true")
+        else:
+            writer = writer.option("overwriteSchema", "true")
+        try:
+            writer.save(self.path(name))
+        except AnalysisException as error:
+            if replace and error.getCondition() in _OTHER_TYPE:
+                raise LakeError(
+                    f"{name}: a column's type differs from the other months' ({str(error).splitlines()[0]}). "
+                    "Load all months at once: that replaces the table's schema."
+                ) from error
+            raise
+        return self.history(name, limit=1)[0]
+
+    @property
+    def _options(self) -> dict[str, str] | None:
+        if "://" not in self.root:
+            return None
+        options = {
+            "AWS_REGION": self.s3.region,
+            "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": str(not self.s3.path_style).lower(),
+        }
+        if self.s3.endpoint:
+            options["AWS_ENDPOINT_URL"] = self.s3.endpoint
+            options["AWS_ALLOW_HTTP"] = str(self.s3.endpoint.startswith("http://")).lower()
+        return options
+
+
+def month_condition(month_column: str, months: Sequence[str]) -> str:
+    """The SQL condition for the rows that a load of these months replaces.
+
+    >>> month_condition("_month", ["2011-03", "2011-04"])
+    "_month IN ('2011-03', '2011-04', 'undated')"
+
+    Raises:
+        ValueError: A month is not of the form yyyy-MM.
+    """
+    strange = [month for month in months if not _MONTH.fullmatch(month)]
+    if strange or not months:
+        raise ValueError(f"months have the form yyyy-MM; got {strange or 'none'}")
+    values = ", ".join(f"'{month}'" for month in [*months, UNDATED])
+    return f"{month_column} IN ({values})"
+
+
+def _widened(frame: DataFrame, columns: dict[str, str]) -> DataFrame:
+    """The frame with its numbers in the table's wider types."""
+    wider = {
+        column.name: frame[column.name].cast(columns[column.name])
+        for column in frame.schema
+        if (column.dataType.typeName(), columns.get(column.name)) in _WIDER
+    }
+    return frame.withColumns(wider) if wider else frame
+
+
+def _rust_address(path: str) -> str:
+    """Hadoop's s3a:// is s3:// to everybody else."""
+    return path.replace("s3a://", "s3://", 1)
+
+
+def _commit(entry: dict[str, Any]) -> Commit:
+    metrics = entry.get("operationMetrics", {})
+    removed = metrics.get("numDeletedRows")
+    return Commit(
+        version=entry["version"],
+        timestamp=dt.datetime.fromtimestamp(entry["timestamp"] / 1000, tz=dt.UTC),
+        operation=entry["operation"],
+        rows_written=int(metrics.get("numOutputRows", 0)),
+        rows_removed=None if removed is None else int(removed),
+        bytes_written=int(metrics.get("numOutputBytes", 0)),
+        run_id=_run_id(entry.get("userMetadata")),
+    )
+
+
+def _run_id(metadata: str | None) -> str | None:
+    """The run in a commit's `userMetadata`; other writers may have put anything there."""
+    try:
+        values = json.loads(metadata) if metadata else {}
+    except json.JSONDecodeError:
+        return None
+    return values.get("run_id") if isinstance(values, dict) else None
+
+
+def _type_name(kind: Any) -> str:
+    """Spark's short name of one of `deltalake`'s types."""
+    name = getattr(kind, "type", None)
+    if name == "array":
+        return f"array<{_type_name(kind.element_type)}>"
+    if name == "map":
+        return f"map<{_type_name(kind.key_type)}, {_type_name(kind.value_type)}>"
+    if name == "struct":
+        return "struct<" + ", ".join(f"{inner.name}: {_type_name(inner.type)}" for inner in kind.fields) + ">"
+    return str(name)

@@ -1,0 +1,119 @@
+"""Which files make up a source, and which of them have the same columns.
+
+Months of sales are often written by programs that changed: a column more, a number that became a decimal.
+The files are grouped by what their heads say, so that each group is read with its own columns.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyspark.sql import SparkSession
+
+READERS = 8
+
+
+@dataclass(frozen=True)
+class SourceFiles:
+    """The data files behind a path.
+
+    Attributes:
+        paths: Addresses of the files, sorted; empty and hidden ones left out.
+        nested: Whether some lie in subfolders that are no `name=value` partitions.
+        folder: Whether the path itself is a folder.
+    """
+
+    paths: list[str]
+    nested: bool
+    folder: bool
+
+
+def is_delta_table(spark: SparkSession, path: str) -> bool:
+    """Whether a Delta log lies in the folder."""
+    return bool(_file_system(spark, path).exists(_path(spark, f"{path.rstrip('/')}/_delta_log")))
+
+
+def list_files(spark: SparkSession, path: str) -> SourceFiles:
+    """Lists the data files behind a file, a folder or a pattern with `*`.
+
+    Raises:
+        FileNotFoundError: There is nothing at the path.
+    """
+    system = _file_system(spark, path)
+    found = system.globStatus(_path(spark, path))
+    if not found:
+        raise FileNotFoundError(path)
+    paths, nested, folder = [], False, False
+    for status in found:
+        root = status.getPath().toString()
+        if not status.isDirectory():
+            paths += [root] if status.getLen() > 0 else []
+            continue
+        folder = True
+        below = system.listFiles(status.getPath(), True)
+        while below.hasNext():
+            file = below.next()
+            parts = file.getPath().toString().removeprefix(root).strip("/").split("/")
+            if file.getLen() > 0 and not any(_hidden(part) for part in parts):
+                paths.append(file.getPath().toString())
+                nested |= any("=" not in part for part in parts[:-1])
+    return SourceFiles(sorted(paths), nested, folder and len(found) == 1)
+
+
+def group_by_head(paths: list[str], head: Callable[[str], str]) -> dict[str, list[str]]:
+    """Groups files by what `head` reads of each, in the order of first sight."""
+    with ThreadPoolExecutor(min(READERS, max(1, len(paths)))) as pool:
+        heads = list(pool.map(head, paths))
+    groups: dict[str, list[str]] = {}
+    for path, found in zip(paths, heads, strict=True):
+        groups.setdefault(found, []).append(path)
+    return groups
+
+
+def parquet_schema(spark: SparkSession, path: str) -> str:
+    """The columns of a Parquet file as its footer states them, one per line, without nullability."""
+    parquet = _jvm(spark).org.apache.parquet.hadoop
+    reader = parquet.ParquetFileReader.open(parquet.util.HadoopInputFile.fromPath(_path(spark, path), _conf(spark)))
+    try:
+        lines = reader.getFileMetaData().getSchema().toString().splitlines()[1:]
+    finally:
+        reader.close()
+    return "\n".join(lines).replace("  required ", "  optional ")
+
+
+def first_line(spark: SparkSession, path: str, encoding: str) -> str:
+    """The first line of a text file, compressed or not, without a byte order mark."""
+    java, where = _jvm(spark).java.io, _path(spark, path)
+    stream = _file_system(spark, path).open(where)
+    try:
+        codec = _jvm(spark).org.apache.hadoop.io.compress.CompressionCodecFactory(_conf(spark)).getCodec(where)
+        text = stream if codec is None else codec.createInputStream(stream)
+        line = java.BufferedReader(java.InputStreamReader(text, encoding)).readLine()
+    finally:
+        stream.close()
+    return (line or "").removeprefix("\ufeff")
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or (name.startswith("_") and "=" not in name)
+
+
+def _jvm(spark: SparkSession) -> Any:
+    return spark._jvm
+
+
+def _conf(spark: SparkSession) -> Any:
+    return spark._jsc.hadoopConfiguration()
+
+
+def _path(spark: SparkSession, path: str) -> Any:
+    return _jvm(spark).org.apache.hadoop.fs.Path(path)
+
+
+def _file_system(spark: SparkSession, path: str) -> Any:
+    return _path(spark, path).getFileSystem(_conf(spark))

@@ -1,0 +1,66 @@
+"""The figures of the report, one function each; each gives None where the data for it are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from salesml_assets.reporting import readings
+from salesml_assets.reporting.data import ReportData
+from salesml_assets.reporting.figures.comparison import error_by_fold, error_by_horizon, gain_intervals, metric_bars
+from salesml_assets.reporting.figures.fit import feature_importance, predicted_against_actual, residual_histogram
+from salesml_assets.reporting.figures.quality import quarantine_reasons
+from salesml_assets.reporting.figures.timelines import series_small_multiples, total_over_time
+
+__all__ = [
+    "Picture",
+    "error_by_fold",
+    "error_by_horizon",
+    "feature_importance",
+    "gain_intervals",
+    "metric_bars",
+    "pictures",
+    "predicted_against_actual",
+    "quarantine_reasons",
+    "residual_histogram",
+    "series_small_multiples",
+    "total_over_time",
+]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with its title and with what it shows in words."""
+
+    name: str
+    title: str
+    alt: str
+    figure: Figure
+
+
+_Reading = Callable[[ReportData], str | None]
+_PICTURES: dict[str, tuple[str, Callable[[ReportData], Figure | None], _Reading]] = {
+    "total_over_time": ("All series together", total_over_time, readings.outlook),
+    "metric_bars": ("Metrics of all algorithms", metric_bars, readings.compared),
+    "gain_intervals": ("Gain over the reference", gain_intervals, lambda data: data.decision.get("reason")),
+    "error_by_horizon": ("Error by distance", error_by_horizon, readings.over_horizon),
+    "error_by_fold": ("Error by backtest period", error_by_fold, readings.over_folds),
+    "predicted_against_actual": ("Forecast against actual", predicted_against_actual, readings.typical_error),
+    "residual_histogram": ("Distribution of errors", residual_histogram, readings.typical_error),
+    "feature_importance": ("What the forecast looks at", feature_importance, readings.driven_by),
+    "series_small_multiples": ("Single series", series_small_multiples, readings.single_series),
+    "quarantine_reasons": ("Rows set aside, by reason", quarantine_reasons, readings.data_quality),
+}
+
+
+def pictures(data: ReportData) -> dict[str, Picture]:
+    """All figures that the data allow, by name, in the order of the report."""
+    made = {}
+    for name, (title, draw, reading) in _PICTURES.items():
+        figure = draw(data)
+        if figure is not None:
+            alt = f"{title}. {reading(data) or ''}".strip()
+            made[name] = Picture(name=name, title=title, alt=alt, figure=figure)
+    return made

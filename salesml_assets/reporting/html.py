@@ -1,0 +1,63 @@
+"""The report as one HTML page that needs nothing but itself."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from salesml_assets.reporting import formats, readings, tables
+from salesml_assets.reporting.data import ReportData
+from salesml_assets.reporting.encode import figure_svg
+from salesml_assets.reporting.figures import pictures
+
+
+def render_report(data: ReportData) -> str:
+    """The report: a self-contained page, the same bytes for the same data.
+
+    Styles and figures stand inside the page; it loads nothing, runs nothing, and prints well.
+    """
+    drawn = {
+        name: {"title": picture.title, "svg": Markup(figure_svg(picture.figure, name, picture.alt))}
+        for name, picture in pictures(data).items()
+    }
+    return _template().render(data=data, figures=drawn, tables=_tables(data), readings=readings, facts=_facts(data))
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("salesml_assets.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"label": formats.algorithm_label, "day": formats.day, "clean": formats.clean}
+    return environment.get_template("report.html.j2")
+
+
+def _tables(data: ReportData) -> dict[str, tables.Table | None]:
+    return {
+        "algorithms": tables.algorithms_table(data),
+        "parameters": tables.parameters_table(data),
+        "challengers": tables.challengers_table(data),
+        "coverage": tables.coverage_table(data),
+        "volume_class": tables.segments_table(data, "volume_class"),
+        "category": tables.segments_table(data, "category"),
+        "reasons": tables.reasons_table(data),
+        "checks": tables.checks_table(data),
+    }
+
+
+def _facts(data: ReportData) -> list[tuple[str, str]]:
+    """Name and value of each setting behind the report."""
+    facts = [
+        ("Source", formats.clean(data.source)),
+        ("Target", data.target),
+        ("Series", " × ".join(data.series_keys)),
+        ("Frequency", "daily" if data.frequency == "D" else f"weekly ({data.frequency})"),
+        ("Horizon", formats.plural(data.horizon, data.step)),
+    ]
+    return facts + [(formats.sentence(str(name)), formats.clean(value)) for name, value in data.settings.items()]

@@ -1,0 +1,49 @@
+"""The report in short, as Markdown for Dagster's metadata."""
+
+from __future__ import annotations
+
+import re
+
+from salesml_assets.reporting import readings
+from salesml_assets.reporting.data import ReportData
+from salesml_assets.reporting.formats import clean
+from salesml_assets.reporting.tables import Table, algorithms_table, challengers_table
+
+
+def summary_markdown(data: ReportData) -> str:
+    """The headline numbers, the decision and the table of algorithms."""
+    cards = [
+        f"- **{_text(card.label)}:** {_text(card.value)} ({_text(card.note)})" for card in readings.headline_cards(data)
+    ]
+    sentences = [
+        reading
+        for reading in (readings.compared(data), readings.outlook(data), readings.total_error_text(data))
+        if reading
+    ]
+    blocks = [f"### {_text(data.title)}", "\n".join(cards)]
+    if reason := data.decision.get("reason"):
+        blocks.append(f"**Decision:** {_text(reason)}")
+    blocks += [_text(sentence) for sentence in sentences]
+    blocks += [markdown_table(table) for table in (algorithms_table(data), challengers_table(data)) if table]
+    return "\n\n".join(blocks) + "\n"
+
+
+def markdown_table(table: Table) -> str:
+    """The table in Markdown, the highlighted row in bold."""
+    lines = [
+        _row([_text(cell) for cell in table.header]),
+        _row(["---" if i in table.text_columns else "---:" for i in range(len(table.header))]),
+    ]
+    for index, cells in enumerate(table.rows):
+        texts = [_text(cell) for cell in cells]
+        lines.append(_row([f"**{text}**" for text in texts] if index == table.highlighted else texts))
+    return "\n".join(lines)
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _text(value: str) -> str:
+    """Text in which nothing is Markdown or HTML."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", clean(value, 1000)).replace("&", "&amp;")

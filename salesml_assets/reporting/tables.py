@@ -1,0 +1,218 @@
+"""The tables of the report as text cells: a header row, rows, and which row stands out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from salesml_assets.reporting.data import ReportData, natural_order
+from salesml_assets.reporting.formats import (
+    DASH,
+    algorithm_label,
+    amount,
+    clean,
+    duration,
+    is_number,
+    number,
+    p_value,
+    parameters,
+    percent,
+    sentence,
+)
+
+TOP_SEGMENTS = 12
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table to print: the first column names the row, `text_columns` are set left, all others right."""
+
+    caption: str
+    header: list[str]
+    rows: list[list[str]]
+    highlighted: int | None = None
+    text_columns: set[int] = field(default_factory=lambda: {0})
+
+
+def algorithms_table(data: ReportData) -> Table:
+    """All metrics of all algorithms, best first."""
+    metrics = (
+        ("wape", "WAPE"),
+        ("mae", "MAE"),
+        ("rmse", "RMSE"),
+        ("rmsse", "RMSSE"),
+        ("r2", "R²"),
+        ("bias", "Bias"),
+        ("coverage80", "In 80%"),
+        ("coverage95", "In 95%"),
+    )
+    known = [(metric, label, values) for metric, label in metrics if (values := data.by_algorithm(metric))]
+    runs = data.runs.set_index("algorithm")
+    timed = runs["seconds"].notna().any() if len(runs) else False
+    rows = []
+    for name in data.algorithms:
+        cells = [algorithm_label(name), *[_metric_cell(metric, values.get(name)) for metric, _, values in known]]
+        if timed:
+            cells.append(duration(runs["seconds"].get(name)))
+        rows.append(cells)
+    header = ["Algorithm", *[label for _, label, _ in known], *(["Time"] if timed else [])]
+    return Table(
+        "Metrics of all algorithms on the same backtest rows", header, rows, data.algorithms.index(data.winner)
+    )
+
+
+def _metric_cell(metric: str, value: float | None) -> str:
+    if metric == "bias":
+        return percent(value, sign=True)
+    if metric in {"wape", "coverage80", "coverage95"}:
+        return percent(value)
+    return number(value, 3) if metric in {"r2", "rmsse"} else amount(value)
+
+
+def parameters_table(data: ReportData) -> Table | None:
+    """The chosen parameters of each algorithm, its training rows and time."""
+    if data.runs.empty:
+        return None
+    runs = {row["algorithm"]: row for row in data.runs.to_dict("records")}
+    names = [name for name in data.algorithms if name in runs]
+    rows = [
+        [
+            algorithm_label(name),
+            parameters(runs[name]["parameters"]),
+            number(runs[name]["rows"]),
+            duration(runs[name]["seconds"]),
+        ]
+        for name in names
+    ]
+    marked = names.index(data.winner) if data.winner in names else None
+    return Table("Chosen parameters", ["Algorithm", "Parameters", "Training rows", "Time"], rows, marked, {0, 1})
+
+
+def challengers_table(data: ReportData) -> Table | None:
+    """The evidence of the promotion decision."""
+    challengers = data.decision.get("challengers", [])
+    if not challengers:
+        return None
+    level = data.decision.get("confidence_level", 0.95)
+    rows = []
+    for row in challengers:
+        low, high = row.get("difference_low"), row.get("difference_high")
+        interval = f"{_points(low)} to {_points(high)}" if is_number(low) and is_number(high) else DASH
+        beats = row.get("beats_naive")
+        rows.append(
+            [
+                algorithm_label(row["algorithm"]),
+                percent(row.get("wape")),
+                _points(row.get("difference")),
+                interval,
+                percent(row.get("relative_gain"), sign=True),
+                p_value(row.get("p_value")),
+                p_value(row.get("p_value_adjusted")),
+                DASH if beats is None else "yes" if beats else "no",
+            ]
+        )
+    names = [row["algorithm"] for row in challengers]
+    header = [
+        "Challenger",
+        "WAPE",
+        "Gain in WAPE points",
+        f"{percent(level, 0)} confidence interval",
+        "Relative gain",
+        "p",
+        "p, all tests",
+        "Beats baseline",
+    ]
+    marked = names.index(data.winner) if data.winner in names else None
+    return Table("Challengers against the reference", header, rows, marked)
+
+
+def _points(share: object) -> str:
+    """A difference of two percentages, in percentage points."""
+    return percent(share, 2, sign=True).removesuffix("%")
+
+
+def coverage_table(data: ReportData) -> Table | None:
+    """Measured coverage of the intervals, in total and by part."""
+    known = data.coverage
+    if known.empty:
+        return None
+    levels = sorted(known["level"].unique())
+    names = {
+        "total": "All",
+        "fold": "Backtest period",
+        "horizon": f"{data.steps.capitalize()} ahead",
+        "volume_class": "Volume class",
+    }
+    rows = []
+    for dimension, name in names.items():
+        part = known[known["dimension"] == dimension]
+        segments = part["segment"].fillna("").astype(str)
+        for segment in natural_order(set(segments)):
+            values = part[segments == segment]
+            by_level = dict(zip(values["level"], values["coverage"], strict=True))
+            label = name if dimension == "total" else f"{name} {clean(segment, 40)}"
+            rows.append([label, *[percent(by_level.get(level)) for level in levels]])
+    if not rows:
+        return None
+    return Table(
+        "Share of actual values inside the intervals",
+        ["Part", *[f"{percent(level, 0)} interval" for level in levels]],
+        rows,
+    )
+
+
+def segments_table(data: ReportData, dimension: str) -> Table | None:
+    """The winner's and the baseline's error per category or volume class, the largest segments first."""
+    table = data.by_segment("wape", dimension)
+    if data.winner not in table.index:
+        return None
+    rows_of = data.by_segment("rows", dimension)
+    sizes = rows_of.loc[data.winner] if data.winner in rows_of.index else None
+    segments = list(table.columns)
+    if sizes is not None and dimension == "category":
+        segments.sort(key=lambda segment: (-sizes.get(segment, 0), segment))
+    against = data.baseline in table.index and data.baseline != data.winner
+    rows = []
+    for segment in segments[:TOP_SEGMENTS]:
+        cells = [clean(segment or "(none)", 60), percent(table.loc[data.winner, segment])]
+        if against:
+            cells.append(percent(table.loc[data.baseline, segment]))
+        if sizes is not None:
+            cells.append(number(sizes.get(segment)))
+        rows.append(cells)
+    header = [sentence(dimension), f"WAPE, {algorithm_label(data.winner)}"]
+    header += [f"WAPE, {algorithm_label(data.baseline)}"] if against else []
+    header += ["Backtest rows"] if sizes is not None else []
+    more = f" (the {TOP_SEGMENTS} largest of {len(segments)})" if len(segments) > TOP_SEGMENTS else ""
+    return Table(f"Error by {sentence(dimension).lower()}{more}", header, rows)
+
+
+def reasons_table(data: ReportData) -> Table | None:
+    """Every rule that set rows aside or flagged them, with its meaning."""
+    quality = data.quality
+    texts = quality.get("descriptions", {})
+    rows = [
+        [sentence(name), clean(texts.get(name, DASH), 160), kind, number(count)]
+        for kind, counts in (("set aside", quality.get("reasons", {})), ("flagged", quality.get("flags", {})))
+        for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    return (
+        Table("Rules that rows broke", ["Rule", "Meaning", "Action", "Rows"], rows, None, {0, 1, 2}) if rows else None
+    )
+
+
+def checks_table(data: ReportData) -> Table | None:
+    """Results of the asset checks, failed ones first."""
+    if data.checks.empty:
+        return None
+    ordered = data.checks.assign(passed=data.checks["passed"].astype(bool)).sort_values(
+        ["passed", "check"], kind="stable"
+    )
+    rows = [
+        [
+            clean(row["check"], 80),
+            "passed" if row["passed"] else "failed" if str(row["severity"]).upper() == "ERROR" else "warning",
+            clean(row["detail"] if isinstance(row["detail"], str) else DASH, 160),
+        ]
+        for row in ordered.to_dict("records")
+    ]
+    return Table("Checks of this run", ["Check", "Result", "Measured"], rows, None, {0, 1, 2})

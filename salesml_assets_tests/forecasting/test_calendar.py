@@ -1,0 +1,138 @@
+"""When the business trades, and gap-free series."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyspark.sql import SparkSession
+
+from salesml_assets.config import Settings
+from salesml_assets.forecasting.calendar import (
+    BusinessCalendar,
+    business_calendar,
+    calendar_of_series,
+    daily_rows,
+    future_steps,
+    sales_series,
+)
+
+SATURDAY = 5
+
+
+def daily(start: str, days: int, closed: Callable[[pd.Timestamp], bool], rows: int = 50) -> pd.DataFrame:
+    dates = pd.date_range(start, periods=days)
+    return pd.DataFrame({"date": dates, "rows": [0 if closed(day) else rows for day in dates]}).query("rows > 0")
+
+
+def test_weekly_closed_days_and_holidays_are_recognised() -> None:
+    holidays = {pd.Timestamp("2023-12-25"), pd.Timestamp("2023-12-26")}
+    counts = daily("2023-10-02", 150, lambda day: day.day_of_week == SATURDAY or day in holidays)
+    calendar = business_calendar(counts, "D")
+    assert calendar.closed_weekdays == (SATURDAY,)
+    saturdays = {day.date() for day in pd.date_range("2023-10-02", periods=150) if day.day_of_week == SATURDAY}
+    assert set(calendar.closed_days) == saturdays | {day.date() for day in holidays}
+    assert calendar.is_closed(dt.date(2024, 3, 2))
+    assert not calendar.is_closed(dt.date(2024, 3, 4))
+
+
+def test_a_quiet_day_of_a_small_business_is_not_closed() -> None:
+    counts = daily("2023-10-02", 100, lambda day: day.day == 13, rows=2)
+    assert business_calendar(counts, "D").closed_days == ()
+
+
+def test_a_weekday_that_opens_later_is_closed_only_before() -> None:
+    opening = pd.Timestamp("2023-07-02")
+    counts = daily("2023-01-01", 400, lambda day: day.day_of_week == 6 and day < opening)
+    calendar = business_calendar(counts, "D")
+    assert calendar.closed_weekdays == ()
+    assert max(calendar.closed_days) < opening.date()
+    assert len(calendar.closed_days) >= 24
+
+
+@pytest.mark.parametrize(("frequency", "end"), [("W", 4), ("W-SUN", 6), ("W-MON", 0)])
+def test_weeks_end_as_the_source_does_or_as_set(frequency: str, end: int) -> None:
+    fridays = pd.DataFrame({"date": pd.date_range("2023-01-06", periods=60, freq="W-FRI"), "rows": 9})
+    assert business_calendar(fridays, frequency).week_end == end
+
+
+def test_an_incomplete_last_week_waits() -> None:
+    counts = daily("2023-01-02", 66, lambda day: False)  # ends on a Wednesday
+    assert business_calendar(counts, "W").last == dt.date(2023, 3, 5)
+
+
+def test_a_week_whose_missing_days_are_closed_is_complete() -> None:
+    counts = daily("2023-01-02", 68, lambda day: day.day_of_week >= SATURDAY)  # ends on a Friday
+    assert business_calendar(counts, "W").last == dt.date(2023, 3, 12)
+
+
+@given(st.dates(dt.date(2000, 1, 1), dt.date(2030, 1, 1)), st.integers(0, 6))
+def test_a_step_ends_on_its_weekday_within_a_week(day: dt.date, week_end: int) -> None:
+    end = BusinessCalendar(day, day, week_end).step_end(day)
+    assert end.weekday() == week_end
+    assert 0 <= (end - day).days <= 6
+
+
+@pytest.fixture(scope="module")
+def lines() -> pd.DataFrame:
+    """Sales lines of 12 products over 20 weeks, closed on Sundays, some days without a sale."""
+    random = np.random.default_rng(7)
+    rows = []
+    for product in range(12):
+        start = int(random.integers(0, 40)) if product else 0
+        for day in pd.date_range("2023-01-02", periods=140)[start:]:
+            if day.day_of_week != 6 and random.random() < 0.8:
+                rows += [(day.date(), f"p{product}", float(random.integers(1, 9)), "even" if product % 2 == 0 else "odd")]
+    frame = pd.DataFrame(rows, columns=["date", "product", "quantity", "category"])
+    return frame.assign(revenue=frame["quantity"] * 2.5)
+
+
+@pytest.mark.parametrize("frequency", ["D", "W"])
+def test_series_have_no_gaps_and_lose_nothing(
+    spark: SparkSession, lines: pd.DataFrame, settings_for: Callable[..., Settings], frequency: str
+) -> None:
+    settings = settings_for(forecast={"frequency": frequency})
+    sales = spark.createDataFrame(lines)
+    calendar = business_calendar(daily_rows(sales, "revenue"), frequency)
+    series = sales_series(sales, settings, calendar).toPandas()
+    step = pd.Timedelta(days=calendar.step_days)
+    for _, one in series.sort_values("ds").groupby("unique_id"):
+        assert (pd.to_datetime(one["ds"]).diff().dropna() == step).all()
+        assert one["ds"].max() == calendar.last
+    counted = lines[lines["date"] <= calendar.last]
+    assert series["y"].sum() == pytest.approx(counted["revenue"].sum())
+    assert series["rows"].sum() == len(counted)
+    assert set(series.loc[series["unique_id"] == "p3", "category"]) == {"odd"}
+    if frequency == "D":
+        sundays = pd.to_datetime(series["ds"]).dt.day_of_week == 6
+        assert (series["closed"] == sundays).all()
+
+
+def test_unknown_days_stay_unknown(
+    spark: SparkSession, lines: pd.DataFrame, settings_for: Callable[..., Settings]
+) -> None:
+    settings = settings_for(sales={"gaps": "unknown"})
+    sales = spark.createDataFrame(lines)
+    calendar = business_calendar(daily_rows(sales, "revenue"), "D")
+    series = sales_series(sales, settings, calendar).toPandas()
+    assert (series["y"].isna() == (series["rows"] == 0)).all()
+
+
+def test_the_calendar_of_the_series_is_that_of_the_sales(
+    spark: SparkSession, lines: pd.DataFrame, settings_for: Callable[..., Settings]
+) -> None:
+    settings = settings_for(forecast={"horizon": 5})
+    sales = spark.createDataFrame(lines)
+    calendar = business_calendar(daily_rows(sales, "revenue"), "D")
+    series = sales_series(sales, settings, calendar)
+    again = calendar_of_series(series, settings)
+    assert (again.last, again.closed_weekdays) == (calendar.last, calendar.closed_weekdays)
+    ahead = future_steps(series, settings, calendar).toPandas()
+    assert len(ahead) == 12 * 5
+    assert ahead["ds"].min() == calendar.last + dt.timedelta(1)
+    assert (ahead["closed"] == (pd.to_datetime(ahead["ds"]).dt.day_of_week == 6)).all()

@@ -1,0 +1,135 @@
+"""Metrics against plain pandas and scikit-learn."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+from salesml_assets.forecasting.metrics import DIMENSIONS, METRICS, metrics_by, total
+from salesml_assets_tests.forecasting.predictions import SCHEMA, backtest_predictions
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+SEGMENT_COLUMNS = {"fold": "fold", "category": "category", "volume_class": "volume_class", "horizon": "bucket"}
+
+
+def oracle(rows: pd.DataFrame) -> dict[str, float]:
+    error = rows["yhat"] - rows["y"]
+    per_fold = rows.assign(squared=error**2).groupby(["unique_id", "fold"])
+    ratio = per_fold["squared"].mean() / per_fold["naive_mse"].first()
+    return {
+        "wape": error.abs().sum() / rows["y"].abs().sum(),
+        "bias": error.sum() / rows["y"].abs().sum(),
+        "rmse": root_mean_squared_error(rows["y"], rows["yhat"]),
+        "mae": mean_absolute_error(rows["y"], rows["yhat"]),
+        "r2": r2_score(rows["y"], rows["yhat"]),
+        "rmsse": np.sqrt(ratio.dropna()).mean(),
+        "rows": float(len(rows)),
+        "series": float(rows["unique_id"].nunique()),
+    }
+
+
+def test_every_dimension_agrees_with_pandas_and_scikit_learn(
+    predictions: DataFrame, backtests: dict[str, pd.DataFrame]
+) -> None:
+    found = metrics_by(predictions)
+    assert set(found["dimension"]) == set(DIMENSIONS)
+    checked = 0
+    for algorithm, rows in backtests.items():
+        scored = rows[rows["fold"] >= 1]
+        scored = scored.assign(
+            bucket=pd.cut(scored["horizon"], [0, 7, 14, 28], labels=["1-7", "8-14", "15-28"]).astype(str)
+        )
+        segments = [("total", "all", scored)]
+        for dimension, column in SEGMENT_COLUMNS.items():
+            segments += [(dimension, str(key), group) for key, group in scored.groupby(column)]
+        for dimension, segment, group in segments:
+            mask = (found["algorithm"] == algorithm) & (found["dimension"] == dimension) & (found["segment"] == segment)
+            values = found[mask].set_index("metric")["value"]
+            assert values.to_dict() == pytest.approx(oracle(group), rel=1e-8), (algorithm, dimension, segment)
+            checked += len(values)
+    assert checked == len(found)
+
+
+def test_buckets_of_weeks(predictions: DataFrame) -> None:
+    found = metrics_by(predictions, ["horizon"], weekly=True)
+    assert set(found["segment"]) == {"1", "2-4", "5-13", "14+"}
+    rows = found[(found["metric"] == "rows") & (found["algorithm"] == "xgboost")].set_index("segment")["value"]
+    assert rows.to_dict() == {"1": 900, "2-4": 2700, "5-13": 8100, "14+": 13500}
+
+
+def test_far_horizons_have_a_bucket_without_end(spark: SparkSession) -> None:
+    rows = backtest_predictions(series=3, horizon=35, algorithms={"naive": (0.5, 0.0)})["naive"].assign(
+        algorithm="naive"
+    )
+    found = metrics_by(spark.createDataFrame(rows, f"{SCHEMA}, algorithm string"), ["horizon"])
+    assert set(found["segment"]) == {"1-7", "8-14", "15-28", "29+"}
+
+
+def test_the_tuning_fold_does_not_count(predictions: DataFrame) -> None:
+    spoiled = (
+        predictions.selectExpr("*", "if(fold = 0, 1e9, yhat) as spoiled")
+        .drop("yhat")
+        .withColumnRenamed("spoiled", "yhat")
+    )
+    pd.testing.assert_frame_equal(metrics_by(spoiled, ["total"]), metrics_by(predictions, ["total"]))
+
+
+def small_frame(spark: SparkSession, y: list[float], yhat: list[float], naive_mse: float | None = 1.0) -> DataFrame:
+    rows = [
+        ("a", None, "A", 1, None, step, None, value, guess, 1.0, naive_mse, "x")
+        for step, (value, guess) in enumerate(zip(y, yhat, strict=True), 1)
+    ]
+    return spark.createDataFrame(rows, f"{SCHEMA}, algorithm string")
+
+
+def test_undefined_values_are_null_and_never_infinite(spark: SparkSession) -> None:
+    nothing_sold = metrics_by(small_frame(spark, [0.0, 0.0], [1.0, 0.0], None)).query("dimension == 'total'")
+    values = nothing_sold.set_index("metric")["value"]
+    assert values[["wape", "bias", "r2", "rmsse"]].isna().all()
+    assert values["mae"] == 0.5
+    assert not np.isinf(nothing_sold["value"]).any()
+
+
+def test_a_constant_target_has_no_r2(spark: SparkSession) -> None:
+    values = metrics_by(small_frame(spark, [0.1] * 7, [0.2] * 7), ["total"]).set_index("metric")["value"]
+    assert math.isnan(values["r2"])
+    assert values["wape"] == pytest.approx(1.0)
+
+
+def test_without_categories_there_is_no_such_segment(spark: SparkSession) -> None:
+    found = metrics_by(small_frame(spark, [1.0, 2.0], [1.0, 1.0]))
+    assert set(found["dimension"]) == {"total", "fold", "horizon", "volume_class"}
+
+
+def test_totals_are_looked_up_by_algorithm(predictions: DataFrame) -> None:
+    found = metrics_by(predictions, ["total"])
+    assert list(total(found, "wape")) == sorted(set(found["algorithm"]))
+    assert set(found["metric"]) == set(METRICS)
+
+
+amounts = st.floats(0.01, 1e6)
+
+
+@settings(max_examples=6, deadline=None)
+@given(pairs=st.lists(st.tuples(amounts, amounts), min_size=2, max_size=20), factor=st.floats(1e-3, 1e3))
+def test_relative_metrics_do_not_depend_on_the_unit(
+    spark: SparkSession, pairs: list[tuple[float, float]], factor: float
+) -> None:
+    y, yhat = [list(values) for values in zip(*pairs, strict=True)]
+    plain = metrics_by(small_frame(spark, y, yhat), ["total"]).set_index("metric")["value"]
+    scaled_frame = small_frame(spark, [factor * v for v in y], [factor * v for v in yhat], factor**2)
+    scaled = metrics_by(scaled_frame, ["total"]).set_index("metric")["value"]
+    for name in ("wape", "bias", "rmsse"):
+        assert scaled[name] == pytest.approx(plain[name], rel=1e-6, abs=1e-9)
+    assert scaled["mae"] == pytest.approx(factor * plain["mae"], rel=1e-6)
+    assert plain["mae"] <= plain["rmse"] * (1 + 1e-9)
+    assert abs(plain["bias"]) <= plain["wape"] * (1 + 1e-9)

@@ -1,0 +1,126 @@
+"""Rows of (series, origin, horizon)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import polars.testing
+import pytest
+
+from salesml_assets.forecasting.features import FeatureSpec, add_features
+from salesml_assets.forecasting.folds import rolling_folds
+from salesml_assets.forecasting.panel import PanelPlan, expand, feature_names
+
+START, LAST, HORIZON = dt.date(2022, 1, 3), dt.date(2023, 12, 31), 10
+
+
+def history(series: int = 5, seed: int = 1, numbers: tuple[str, ...] = ()) -> pl.DataFrame:
+    random = np.random.default_rng(seed)
+    days = pl.date_range(START, LAST, eager=True)
+    frames = [
+        pl.DataFrame({
+            "unique_id": f"s{number}", "product": f"s{number}", "ds": days,
+            "y": random.gamma(2.0, 5.0, len(days)) * (random.random(len(days)) < 0.8),
+            "closed": days.dt.weekday() == 7,
+            **{name: random.integers(0, 2, len(days)).astype(float) for name in numbers},
+        }).with_columns(y=pl.when("closed").then(0.0).otherwise("y"))
+        for number in range(series)
+    ]  # fmt: skip
+    return pl.concat(frames)
+
+
+def panel_of(frame: pl.DataFrame, share: float = 0.05, spec: FeatureSpec = FeatureSpec(), last: dt.date = LAST) -> pl.DataFrame:
+    future = (
+        frame.select("unique_id", "product").unique()
+        .join(pl.DataFrame({"ds": pl.date_range(last + dt.timedelta(1), last + dt.timedelta(HORIZON), eager=True)}), how="cross")
+        .with_columns(closed=pl.col("ds").dt.weekday() == 7)
+    )  # fmt: skip
+    features = add_features(frame, spec)
+    plan = PanelPlan(HORIZON, last, tuple(rolling_folds(last, HORIZON, 3, 1)), share, 42)
+    return expand(pl.concat([features, future], how="diagonal_relaxed"), spec, plan)
+
+
+@pytest.fixture(scope="module")
+def panel() -> pl.DataFrame:
+    return panel_of(history())
+
+
+def test_targets_lie_at_origin_plus_horizon(panel: pl.DataFrame) -> None:
+    assert ((panel["ds"] - panel["origin"]).dt.total_days() == panel["horizon"]).all()
+    values = history().select("unique_id", "ds", pl.col("y").alias("truth"))
+    joined = panel.filter(pl.col("kind") != "future").join(values, on=["unique_id", "ds"])
+    assert (joined["y"] == joined["truth"]).all()
+
+
+def test_every_fold_has_every_open_day_of_every_series(panel: pl.DataFrame) -> None:
+    scored = panel.filter(pl.col("kind") == "score")
+    for fold in rolling_folds(LAST, HORIZON, 3, 1):
+        days = pl.date_range(fold.cutoff + dt.timedelta(1), fold.last, eager=True)
+        open_days = (days.dt.weekday() != 7).sum()
+        rows = scored.filter(pl.col("fold") == fold.number)
+        assert rows.height == 5 * open_days
+        assert rows["origin"].unique().to_list() == [fold.cutoff]
+
+
+def test_every_series_is_forecast_over_the_whole_horizon(panel: pl.DataFrame) -> None:
+    future = panel.filter(pl.col("kind") == "future")
+    assert future.height == 5 * HORIZON
+    assert future["y"].null_count() == future.height
+
+
+def test_features_are_finite(panel: pl.DataFrame) -> None:
+    names = [name for name in panel.columns if name.startswith("f_")]
+    assert names == feature_names(FeatureSpec())
+    assert panel.select(pl.all_horizontal(pl.col(names).is_finite().fill_null(False)).all()).item()
+
+
+def test_seasonal_naive_is_the_nearest_same_weekday_that_was_open(panel: pl.DataFrame) -> None:
+    values = {(row["unique_id"], row["ds"]): row["y"] for row in history().iter_rows(named=True)}
+    for row in panel.filter(pl.col("kind") == "score").iter_rows(named=True):
+        day = row["ds"] - dt.timedelta(7 * -(-row["horizon"] // 7))
+        assert day <= row["origin"]
+        assert row["seasonal_naive"] == values[row["unique_id"], day]
+
+
+@pytest.mark.parametrize("numbers", [(), ("promotion",)])
+def test_no_feature_changes_when_everything_after_the_origin_does(numbers: tuple[str, ...]) -> None:
+    """Values after the cutoff are replaced; what was planned in advance stays."""
+    spec = FeatureSpec(numbers=numbers)
+    frame = history(numbers=numbers)
+    cutoff = rolling_folds(LAST, HORIZON, 3, 1)[2].cutoff
+    changed = frame.with_columns(y=pl.when(pl.col("ds") > cutoff).then(pl.col("y") * 7 + 1000).otherwise("y"))
+    before, after = (
+        panel_of(one, spec=spec).filter((pl.col("origin") <= cutoff)).sort("kind", "unique_id", "origin", "horizon")
+        for one in (frame, changed)
+    )
+    names = ["unique_id", "origin", "horizon", "scale", "seasonal_naive", *feature_names(spec)]
+    assert before.height > 500
+    pl.testing.assert_frame_equal(before.select(names), after.select(names))
+
+
+def test_a_planned_covariate_moves_the_day_for_which_it_is_planned() -> None:
+    spec = FeatureSpec(numbers=("promotion",))
+    rows = panel_of(history(numbers=("promotion",)), spec=spec).filter(pl.col("kind") == "score")
+    truth = history(numbers=("promotion",)).select("unique_id", "ds", pl.col("promotion").alias("planned"))
+    joined = rows.join(truth, on=["unique_id", "ds"])
+    assert (joined["f_promotion"] == joined["planned"]).all()
+
+
+def test_the_sample_is_the_same_in_every_process(panel: pl.DataFrame) -> None:
+    code = (
+        "from salesml_assets_tests.forecasting.test_panel import *;"
+        "print(panel_of(history()).filter(pl.col('kind') == 'train')['draw'].sum())"
+    )
+    again = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(again.stdout) == pytest.approx(panel.filter(pl.col("kind") == "train")["draw"].sum(), abs=1e-9)
+
+
+def test_the_sample_is_about_the_share_asked_for() -> None:
+    frame = history()
+    all_rows = panel_of(frame, share=1.0).filter(pl.col("kind") == "train").height
+    some = panel_of(frame, share=0.1).filter(pl.col("kind") == "train").height
+    assert some / all_rows == pytest.approx(0.1, abs=0.01)

@@ -1,0 +1,32 @@
+"""Writes a table over and over, slowly, until it is killed: `python -m ... ROOT whole|months`."""
+
+import sys
+
+from pyspark.sql import functions as F
+
+from salesml_assets.config import Settings
+from salesml_assets.lakehouse import Lakehouse
+from salesml_assets.resources.spark import spark_session
+
+ROWS, TASKS, MONTHS = 1000, 4, ["2011-01", "2011-02"]
+# Each task waits before its first row, the later ones longer, so that a write has phases.
+PAUSE = f"CASE WHEN id % {ROWS // TASKS} = 0 THEN reflect('java.lang.Thread', 'sleep', 200L + id) END"
+
+
+def main(root: str, kind: str) -> None:
+    """Writes generation after generation; all rows of one have its number."""
+    settings = Settings(lake={"root": root}, spark={"master": "local[2]", "driver_memory": "1g"})
+    lake = Lakehouse(root)
+    with spark_session(settings) as spark:
+        for generation in range(1_000):
+            month = F.when(F.col("id") < ROWS // 2, MONTHS[0]).otherwise(MONTHS[1])
+            columns = {"generation": F.lit(generation), "pause": F.expr(PAUSE), "month": month}
+            rows = spark.range(0, ROWS, 1, TASKS).withColumns(columns)
+            if kind == "whole":
+                lake.write(rows, "numbers")
+            else:
+                lake.write_months(rows, "numbers", "month", MONTHS)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,44 @@
+"""Tables in an object store: Spark writes through s3a, `deltalake` reads the same ones without Java."""
+
+import boto3
+import pytest
+
+from salesml_assets.config import S3Settings
+from salesml_assets.lakehouse import LakeError, Lakehouse
+
+
+@pytest.fixture
+def lake(spark, object_store) -> Lakehouse:
+    boto3.client("s3", endpoint_url=object_store, region_name="us-east-1").create_bucket(Bucket="tables")
+    # The session of the tests was started without credentials and for no store: this bucket gets its own.
+    values = {
+        "endpoint": object_store,
+        "endpoint.region": "us-east-1",
+        "path.style.access": "true",
+        "connection.ssl.enabled": "false",
+        "aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
+        "access.key": "testing",
+        "secret.key": "testing-secret",
+    }
+    for key, value in values.items():
+        spark._jsc.hadoopConfiguration().set(f"fs.s3a.bucket.tables.{key}", value)
+    return Lakehouse("s3a://tables/lake", S3Settings(endpoint=object_store))
+
+
+def test_months_in_an_object_store(spark, lake):
+    schema = "product string, revenue double, month string"
+    assert not lake.exists("sales")
+    with pytest.raises(LakeError, match="no table 'sales' in s3a://tables/lake"):
+        lake.version("sales")
+
+    first = [("a", 1.0, "2011-01"), ("a", 2.0, "2011-02"), ("u", 9.0, "undated")]
+    lake.write_all_months(spark.createDataFrame(first, schema), "sales", "month", run_id="one")
+    commit = lake.write_months(spark.createDataFrame([("b", 3.0, "2011-02")], schema), "sales", "month", ["2011-02"])
+
+    assert commit.version == lake.version("sales") == 1
+    assert lake.version_of_run("sales", "one") == 0
+    assert lake.size("sales").rows == 2
+    expected = [("a", 1.0, "2011-01"), ("b", 3.0, "2011-02")]
+    assert sorted(lake.read_pandas("sales").itertuples(index=False, name=None)) == expected
+    assert sorted(tuple(row) for row in lake.read(spark, "sales").collect()) == expected
+    assert lake.read(spark, "sales", version=0).count() == 3

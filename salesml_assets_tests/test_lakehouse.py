@@ -1,0 +1,216 @@
+"""Tables of the lake: what a write replaces, what it leaves, and what the log says about it."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, given, settings
+from pyspark.errors import PythonException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import LongType
+
+from salesml_assets.lakehouse import LakeError, Lakehouse, month_condition
+
+SCHEMA = "product string, revenue double, month string"
+
+
+@pytest.fixture
+def lake(tmp_path) -> Lakehouse:
+    return Lakehouse(str(tmp_path / "lake"))
+
+
+def rows_of(lake: Lakehouse, name: str) -> list[tuple]:
+    table = lake.read_pandas(name)
+    return sorted(table.itertuples(index=False, name=None))
+
+
+def sales(spark: SparkSession, *rows: tuple) -> DataFrame:
+    return spark.createDataFrame(list(rows), SCHEMA)
+
+
+def test_a_write_replaces_rows_and_schema(spark, lake):
+    first = lake.write(sales(spark, ("a", 1.0, "2011-01"), ("b", 2.0, "2011-01")), "sales", run_id="run-1")
+    second = lake.write(spark.createDataFrame([(7, "x")], "number long, name string"), "sales")
+
+    assert (first.version, first.rows_written, first.run_id) == (0, 2, "run-1")
+    assert (second.version, second.rows_written, second.run_id) == (1, 1, None)
+    assert rows_of(lake, "sales") == [(7, "x")]
+    assert lake.columns("sales") == {"number": "long", "name": "string"}
+    assert lake.columns("sales", version=0) == {"product": "string", "revenue": "double", "month": "string"}
+    assert len(lake.read_pandas("sales", version=0)) == 2
+
+
+def test_the_log_tells_size_history_and_runs(spark, lake):
+    frame = spark.range(1000).withColumn("names", F.array(F.lit("a"))).withColumn("s", F.struct(F.lit(1.5).alias("x")))
+    before = dt.datetime.now(dt.UTC)
+    commit = lake.write(frame, "numbers", run_id="one")
+    lake.write(frame.limit(10), "numbers", run_id="two")
+    lake.write(frame.limit(20), "numbers", run_id="one")
+
+    assert before - dt.timedelta(seconds=2) <= commit.timestamp <= dt.datetime.now(dt.UTC)
+    assert [c.version for c in lake.history("numbers")] == [2, 1, 0]
+    assert len(lake.history("numbers", limit=1)) == 1
+    assert lake.version_of_run("numbers", "one") == 2
+    assert lake.version_of_run("numbers", "two") == 1
+    assert lake.version_of_run("numbers", "three") is None
+    assert lake.version_of_run("unknown", "one") is None
+    assert lake.size("numbers", 0).rows == 1000
+    assert lake.size("numbers").rows == 20
+    assert lake.size("numbers", 0).bytes == commit.bytes_written > 0
+    assert lake.columns("numbers") == {"id": "long", "names": "array<string>", "s": "struct<x: double>"}
+
+
+def test_a_read_keeps_its_version_while_the_table_moves_on(spark, lake):
+    lake.write(spark.range(3), "numbers")
+    old = lake.read(spark, "numbers")
+    lake.write(spark.range(5), "numbers")
+
+    assert old.count() == 3
+    assert lake.read(spark, "numbers").count() == 5
+    assert lake.read(spark, "numbers", version=0).count() == 3
+
+
+def test_small_reads_take_columns_and_filters(spark, lake):
+    lake.write(sales(spark, ("a", 1.0, "2011-01"), ("b", 2.0, "2011-02")), "sales")
+
+    table = lake.read_pandas("sales", columns=["product"], filters=[("revenue", ">", 1.5)])
+
+    assert table.to_dict("list") == {"product": ["b"]}
+    assert lake.read_arrow("sales", ["revenue"]).schema.field("revenue").type == "double"
+
+
+def test_a_missing_table_is_one_clear_error(spark, lake):
+    assert not lake.exists("sales")
+    for look in (lake.version, lake.history, lake.read_pandas, lake.size):
+        with pytest.raises(LakeError, match="no table 'sales'.*materialize the asset 'sales' first"):
+            look("sales")
+    with pytest.raises(LakeError, match="no table 'sales'"):
+        lake.read(spark, "sales")
+
+
+def test_a_load_of_months_replaces_these_months_and_the_undated_rows_only(spark, lake):
+    lake.write_all_months(
+        sales(spark, ("a", 1.0, "2011-01"), ("a", 2.0, "2011-02"), ("a", 3.0, "2011-03"), ("u", 9.0, "undated")),
+        "sales",
+        "month",
+    )
+    commit = lake.write_months(
+        sales(spark, ("b", 20.0, "2011-02"), ("v", 90.0, "undated")), "sales", "month", ["2011-02"], run_id="r"
+    )
+
+    assert (commit.rows_written, commit.rows_removed, commit.run_id) == (2, 2, "r")
+    assert rows_of(lake, "sales") == [
+        ("a", 1.0, "2011-01"), ("a", 3.0, "2011-03"), ("b", 20.0, "2011-02"), ("v", 90.0, "undated"),
+    ]  # fmt: skip
+    assert lake.size("sales").rows == 4
+    assert lake.partition_columns("sales") == ["month"]
+
+
+def test_the_same_load_twice_changes_nothing_but_the_version(spark, lake):
+    frame = sales(spark, ("a", 1.0, "2011-01"), ("u", 9.0, "undated"))
+    lake.write_months(frame, "sales", "month", ["2011-01"])
+    before = rows_of(lake, "sales")
+    lake.write_months(frame, "sales", "month", ["2011-01"])
+
+    assert rows_of(lake, "sales") == before
+    assert lake.version("sales") == 1
+
+
+def test_an_empty_load_empties_the_month(spark, lake):
+    lake.write_all_months(sales(spark, ("a", 1.0, "2011-01"), ("a", 2.0, "2011-02")), "sales", "month")
+    lake.write_months(sales(spark), "sales", "month", ["2011-02"])
+
+    assert rows_of(lake, "sales") == [("a", 1.0, "2011-01")]
+
+
+@pytest.mark.parametrize("month", ["2011-07", None])
+def test_a_row_of_another_month_is_refused_and_the_old_rows_stay(spark, lake, month):
+    lake.write_all_months(sales(spark, ("a", 1.0, "2011-01")), "sales", "month")
+    with pytest.raises(Exception, match="DELTA_REPLACE_WHERE_MISMATCH"):
+        lake.write_months(sales(spark, ("b", 1.0, month)), "sales", "month", ["2011-01"])
+
+    assert rows_of(lake, "sales") == [("a", 1.0, "2011-01")]
+
+
+def test_new_columns_come_in_and_missing_ones_are_null(spark, lake):
+    lake.write_all_months(sales(spark, ("a", 1.0, "2011-01"), ("a", 1.0, "2011-02")), "sales", "month")
+    lake.write_months(
+        spark.createDataFrame([("b", "north", "2011-02")], "product string, store string, month string"),
+        "sales",
+        "month",
+        ["2011-02"],
+    )
+
+    table = lake.read_pandas("sales").sort_values("product")
+    assert table["store"].isna().tolist() == [True, False]
+    assert table["revenue"].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("kind", ["array<int>", "string"])
+def test_another_type_in_one_month_is_a_clear_error(spark, lake, kind):
+    lake.write_all_months(sales(spark, ("a", 1.0, "2011-01"), ("a", 1.0, "2011-02")), "sales", "month")
+    value = [1] if kind == "array<int>" else "1"
+    other = spark.createDataFrame([("b", value, "2011-02")], f"product string, revenue {kind}, month string")
+    with pytest.raises(LakeError, match="sales: a column's type differs.*Load all months at once"):
+        lake.write_months(other, "sales", "month", ["2011-02"])
+    assert len(rows_of(lake, "sales")) == 2
+
+    lake.write_all_months(other, "sales", "month")
+    assert lake.read_pandas("sales")["product"].tolist() == ["b"]
+
+
+def test_whole_numbers_of_one_month_fit_into_a_column_of_doubles(spark, lake):
+    lake.write_all_months(sales(spark, ("a", 1.5, "2011-01"), ("a", 1.5, "2011-02")), "sales", "month")
+    whole = spark.createDataFrame([("b", 2, "2011-02")], "product string, revenue int, month string")
+    lake.write_months(whole, "sales", "month", ["2011-02"])
+
+    assert rows_of(lake, "sales") == [("a", 1.5, "2011-01"), ("b", 2.0, "2011-02")]
+
+
+def test_a_write_that_fails_leaves_the_old_rows(spark, lake):
+    @F.udf(LongType())
+    def explode(number):
+        if number == 900:
+            raise ValueError("no such number")
+        return number
+
+    lake.write(spark.range(3), "numbers")
+    with pytest.raises(PythonException, match="no such number"):
+        lake.write(spark.range(0, 1000, 1, 2).select(explode("id").alias("id")), "numbers")
+
+    assert (lake.version("numbers"), rows_of(lake, "numbers")) == (0, [(0,), (1,), (2,)])
+    assert lake.write(spark.range(4), "numbers").version == 1
+
+
+MONTHS = [f"2011-{month:02}" for month in range(1, 7)]
+
+
+@given(
+    loads=st.lists(
+        st.tuples(st.integers(0, 5), st.integers(0, 5), st.lists(st.sampled_from(MONTHS), max_size=6)),
+        min_size=1,
+        max_size=3,
+    )
+)
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+def test_loads_of_month_ranges_do_to_a_table_what_they_do_to_a_dictionary(spark, tmp_path_factory, loads):
+    lake = Lakehouse(str(tmp_path_factory.mktemp("lake")))
+    expected: dict[str, list[tuple]] = {}
+    for number, (one, other, filled) in enumerate(loads):
+        months = MONTHS[min(one, other) : max(one, other) + 1]
+        new = [(str(number), float(i), month) for i, month in enumerate(filled) if month in months]
+        new.append(("u", float(number), "undated"))
+        lake.write_months(sales(spark, *new), "sales", "month", months)
+        for month in [*months, "undated"]:
+            expected[month] = [row for row in new if row[2] == month]
+
+    assert rows_of(lake, "sales") == sorted(row for rows in expected.values() for row in rows)
+
+
+@pytest.mark.parametrize("months", [[], ["2011-13"], ["2011-01", "x' OR '1'='1"]])
+def test_months_are_months(months):
+    with pytest.raises(ValueError, match="months have the form yyyy-MM"):
+        month_condition("month", months)

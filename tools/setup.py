@@ -1,0 +1,240 @@
+"""Sets the project up: environment, locked packages, Spark's jars. Needs Python 3.11 and its standard library only.
+
+    python3 tools/setup.py          what runs need
+    python3 tools/setup.py --dev    what tests and checks need besides
+
+A stamp says for which files the environment was made: as long as they stay the same, there is nothing to do, and no
+network is needed. An environment without a stamp was broken off, and is made anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+OLDEST, NEWEST = (3, 11), (3, 14)
+LOCKS = {"run": "requirements.lock", "dev": "requirements-dev.lock"}
+JARS_LOCK = "salesml_assets/resources/jars.lock"
+BUILD_TOOL = "setuptools"
+# Settings of the user's pip under which packages would land elsewhere, or other ones than the locked.
+PIP_SETTINGS_TO_IGNORE = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT", "PIP_NO_BINARY")
+
+
+class SetupError(Exception):
+    """The set-up cannot go on; the message names the mend."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the set-up; the exit code is 1 after an error."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--dev", action="store_true", help="with the tools for tests and checks")
+    kind = "dev" if parser.parse_args(arguments).dev else "run"
+    try:
+        set_up(ROOT, kind)
+    except SetupError as error:
+        print(f"\nset-up: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nset-up: broken off; the next one starts where it is needed", file=sys.stderr)
+        return 130
+    return 0
+
+
+def set_up(root: Path, kind: str) -> None:
+    """Brings the environment below `root` to what the locks say.
+
+    Args:
+        root: The project's folder.
+        kind: "run", or "dev" for the tools of tests and checks besides.
+
+    Raises:
+        SetupError: This Python does not fit, a step failed, or there is no network where one is needed.
+    """
+    environment = root / ".venv"
+    wanted = fingerprint(root, kind)
+    known = read_stamp(environment)
+    if is_complete(known, wanted):
+        return
+    start = time.monotonic()
+    check_python()
+    if known is None or not same_environment(known, wanted):
+        say(f"1/4 environment .venv with Python {sys.version.split()[0]}")
+        make_environment(environment)
+    else:
+        say("1/4 environment .venv is there")
+    # From here on it is incomplete, until the new stamp is written.
+    stamp_path(environment).unlink(missing_ok=True)
+    lock = root / LOCKS[kind]
+    say(f"2/4 packages of {lock.name}: {len(pinned_names(lock))}; the first time this takes some minutes")
+    install_packages(environment, lock)
+    say("3/4 the project itself")
+    install_project(environment, root)
+    say("4/4 Spark: jars, and a first start")
+    run([environment / "bin" / "python", "-m", "salesml_assets.resources.prepare"], cwd=root)
+    write_stamp(environment, wanted)
+    say(f"done in {time.monotonic() - start:.0f} s")
+
+
+def say(line: str) -> None:
+    """One line of progress."""
+    print(f"set-up: {line}", flush=True)
+
+
+# --- the stamp
+
+
+def fingerprint(root: Path, kind: str) -> dict[str, str]:
+    """What an environment is made from. That of tests holds all that runs need."""
+    names = ["pyproject.toml", JARS_LOCK, LOCKS["run"]]
+    if kind == "dev":
+        names.append(LOCKS["dev"])
+    hashes = {name: hashlib.sha256((root / name).read_bytes()).hexdigest() for name in names}
+    return {"folder": str(root / ".venv"), **hashes}
+
+
+def stamp_path(environment: Path) -> Path:
+    """Where the stamp lies: in the environment, so that both go together."""
+    return environment / "salesml-setup.json"
+
+
+def read_stamp(environment: Path) -> dict[str, str] | None:
+    """The stamp, if there is one and its Python can be started."""
+    try:
+        stamp: dict[str, str] = json.loads(stamp_path(environment).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return stamp if os.access(environment / "bin" / "python", os.X_OK) else None
+
+
+def write_stamp(environment: Path, wanted: dict[str, str]) -> None:
+    """Says that the environment is complete."""
+    fresh = stamp_path(environment).with_suffix(".new")
+    fresh.write_text(json.dumps(wanted, indent=2), encoding="utf-8")
+    fresh.replace(stamp_path(environment))
+
+
+def is_complete(known: dict[str, str] | None, wanted: dict[str, str]) -> bool:
+    """Whether all that is wanted is there. More may be there: the tools for tests do not disturb a run."""
+    return known is not None and wanted.items() <= known.items()
+
+
+def same_environment(known: dict[str, str], wanted: dict[str, str]) -> bool:
+    """Whether the environment can be brought up to date; one in a folder that was moved or copied cannot."""
+    return known.get("folder") == wanted["folder"]
+
+
+# --- the steps
+
+
+def check_python() -> None:
+    """Whether this Python can make the environment.
+
+    Raises:
+        SetupError: Its version does not fit, or its parts for environments are missing.
+    """
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        versions = f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
+        raise SetupError(f"{sys.executable} is Python {sys.version.split()[0]}; needed is {versions}: make PYTHON=...")
+    if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
+        package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
+        raise SetupError(
+            f"{sys.executable} comes without venv and pip. On Debian and Ubuntu: apt install {package}; "
+            "elsewhere install a full Python, and name it with make PYTHON=..."
+        )
+
+
+def make_environment(environment: Path) -> None:
+    """Makes an empty environment in place of what is there."""
+    if environment.is_symlink() or environment.is_file():
+        environment.unlink()
+    elif environment.exists():
+        shutil.rmtree(environment)
+    run([sys.executable, "-m", "venv", environment])
+
+
+def pinned_names(lock: Path) -> list[str]:
+    """Names of the packages that a lock pins for this system or another."""
+    lines = lock.read_text(encoding="utf-8").splitlines()
+    return [line.partition("==")[0] for line in lines if "==" in line and not line.startswith((" ", "#"))]
+
+
+def requirement(lock: Path, name: str) -> str:
+    """A package's lines in a lock: its version and its hashes."""
+    lines = lock.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    return next(line for line in lines if line.startswith(f"{name}=="))
+
+
+def install_packages(environment: Path, lock: Path) -> None:
+    """Installs what a lock pins, checked by hash.
+
+    pyspark comes as sources: the tool that builds it is in the lock, too, and installed first, since pip would otherwise
+    fetch whatever is the newest.
+    """
+    first = environment / "build-tool.txt"
+    first.write_text(requirement(lock, BUILD_TOOL) + "\n", encoding="utf-8")
+    pip(environment, "install", "--require-hashes", "--no-deps", "--requirement", first)
+    options = ("--require-hashes", "--no-deps", "--no-build-isolation", "--use-pep517")
+    pip(environment, "install", *options, "--requirement", lock)
+
+
+def install_project(environment: Path, root: Path) -> None:
+    """Makes the project importable where it lies, and `salesml` a command; this needs no network."""
+    pip(environment, "install", "--no-index", "--no-deps", "--no-build-isolation", "--editable", root)
+
+
+def pip(environment: Path, *arguments: str | Path) -> None:
+    """Runs the environment's pip, with the user's settings as far as they concern where packages come from."""
+    variables = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
+    variables |= dict.fromkeys(PIP_SETTINGS_TO_IGNORE, "") | {"PIP_USER": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    command = [environment / "bin" / "python", "-m", "pip", *arguments, "--no-input", "--progress-bar", "off"]
+    run(command, env=variables, counted="Collecting ")
+
+
+def run(
+    command: list[str | Path],
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    counted: str | None = None,
+) -> None:
+    """Runs a step.
+
+    Args:
+        command: The command and its arguments.
+        cwd: Where it runs.
+        env: Its environment variables; default: this process's.
+        counted: If given, its lines are kept back, and a sign of life is printed for each tenth that begins with this.
+
+    Raises:
+        SetupError: It failed; the message holds the end of what it said.
+    """
+    texts = [str(part) for part in command]
+    said: deque[str] = deque(maxlen=25)
+    count = 0
+    with subprocess.Popen(
+        texts, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        for line in process.stdout or ():
+            said.append(line.rstrip())
+            if counted is None:
+                print(line, end="", flush=True)
+            elif line.startswith(counted):
+                count += 1
+                if count % 10 == 0:
+                    say(f"    {count} packages, {line.removeprefix(counted).split()[0]}")
+    if process.returncode:
+        end = "" if counted is None else "\n".join(["", *said])
+        raise SetupError(f"`{' '.join(texts[:4])} ...` failed{end}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
