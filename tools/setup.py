@@ -27,7 +27,14 @@ LOCKS = {"run": "requirements.lock", "dev": "requirements-dev.lock"}
 JARS_LOCK = "salesml_assets/resources/jars.lock"
 BUILD_TOOL = "setuptools"
 # Settings of the user's pip under which packages would land elsewhere, or other ones than the locked.
-PIP_SETTINGS_TO_IGNORE = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT", "PIP_NO_BINARY")
+PIP_SETTINGS_TO_IGNORE = (
+    "PIP_USER",
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_CONSTRAINT",
+    "PIP_BUILD_CONSTRAINT",
+    "PIP_NO_BINARY",
+)
 
 
 class SetupError(Exception):
@@ -177,8 +184,8 @@ def requirement(lock: Path, name: str) -> str:
 def install_packages(environment: Path, lock: Path) -> None:
     """Installs what a lock pins, checked by hash.
 
-    pyspark comes as sources: the tool that builds it is in the lock, too, and installed first, since pip would otherwise
-    fetch whatever is the newest.
+    pyspark comes as sources: the tool that builds it is in the lock, too, and installed first, since pip would
+    otherwise fetch whatever is the newest.
     """
     first = environment / "build-tool.txt"
     first.write_text(requirement(lock, BUILD_TOOL) + "\n", encoding="utf-8")

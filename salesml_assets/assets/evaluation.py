@@ -90,6 +90,6 @@ def _run_of(instance: dg.DagsterInstance, name: str) -> dict[str, object]:
     return {
         "parameters": metadata["parameters"].value,
         "rows": metadata["training_rows"].value,
-        "seconds": metadata["seconds"].value,
+        "seconds": metadata["training_seconds"].value,
         "importance": metadata["importance"].value,
     }

@@ -59,7 +59,7 @@ def model_asset(algorithm: Algorithm, settings: Settings) -> dg.AssetsDefinition
             ),
             "importance": dg.JsonMetadataValue(result.fitted.importance()),
             "model": dg.PathMetadataValue(path),
-            "seconds": time.perf_counter() - started,
+            "training_seconds": time.perf_counter() - started,
         }
         return dg.Output(predictions, metadata=metadata)
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 TRAIN, SCORE, FUTURE = "train", "score", "future"
 SEASONAL_LAGS = 4
+WEEKDAY_WEEKS = (8, 13)
+YEARS = 3
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ def feature_names(spec: FeatureSpec) -> list[str]:
         "f_horizon", "f_last", *[f"f_mean_{w}" for w in spec.windows], "f_ewm", "f_ewm_slow", "f_median",
         "f_largest", "f_spread", "f_mean_sold", "f_zero_share", "f_zero_share_long", "f_since_sale", "f_age", "f_level",
         "f_momentum",
-        *[f"f_season_{k}" for k in range(1, _seasonal_lags(spec) + 1)], "f_season_mean", "f_year_ratio", "f_has_year",
+        *[f"f_season_{k}" for k in range(1, _seasonal_lags(spec) + 1)], "f_season_mean", *_phase_names(spec),
+        "f_year_ratio", "f_year_smooth", "f_has_year",
         "f_day_of_week", "f_day_of_month", "f_day_of_year", "f_month",
         *[f"f_{name}" for name in spec.numbers], *[f"f_{name}_recent" for name in spec.numbers],
         *[f"f_{name}_like" for name in spec.numbers],
@@ -152,14 +155,18 @@ def expand(features: pl.DataFrame, spec: FeatureSpec, plan: PanelPlan) -> pl.Dat
 def _origin_columns(numbered: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
     """What rows of every horizon share: one row per origin."""
     opened = pl.when(~pl.col("closed")).then(pl.col("y"))
-    around = 3 if spec.weekly else 7
+    near, wide = (3, 5) if spec.weekly else (7, 29)
     series = "unique_id"
     frame = numbered.with_columns(
         opened.alias("_open"),
-        opened.rolling_mean(around, min_samples=1, center=True).over(series).alias("_around"),
+        opened.rolling_mean(near, min_samples=1, center=True).over(series).alias("_near"),
+        opened.rolling_mean(wide, min_samples=1, center=True).over(series).alias("_wide"),
         (pl.col("age") < spec.min_history).alias("short"),
         *[pl.col(name).cast(pl.Float64) for name in spec.numbers],
     )
+    if not spec.weekly:
+        weeks = [shifted(pl.col("_open"), 7 * k) for k in range(max(WEEKDAY_WEEKS))]
+        frame = frame.with_columns(pl.mean_horizontal(weeks[:n]).alias(f"_weekday_{n}") for n in WEEKDAY_WEEKS)
     on_off = []
     for name in spec.numbers:
         value = pl.col(name)
@@ -183,8 +190,6 @@ def _draw(horizon: int, seed: int) -> pl.Expr:
 def _target_columns(horizon: int, spec: FeatureSpec) -> dict[str, pl.Expr]:
     """What belongs to the target step, aligned to the origin's row; `ds` becomes the target's step."""
     to_season = -(-horizon // spec.season) * spec.season - horizon
-    # A year of whole weeks back, or more where the centred window would otherwise reach past the origin.
-    to_year = -(-(horizon + 3) // spec.year) * spec.year - horizon
     lags = [shifted(pl.col("_open"), to_season + k * spec.season) for k in range(_seasonal_lags(spec))]
     columns = {f"_season_{k}": lag for k, lag in enumerate(lags, 1)}
     columns |= {
@@ -193,11 +198,53 @@ def _target_columns(horizon: int, spec: FeatureSpec) -> dict[str, pl.Expr]:
         "y": shifted(pl.col("y"), -horizon),
         "closed": shifted(pl.col("closed"), -horizon),
         "_last": pl.col("_open"),
-        "_year": shifted(pl.col("_around"), to_year),
-        "_year_base": shifted(pl.col(f"mean_{_base_window(spec)}"), to_year + horizon),
+        "_year_ratio": _year_ratio(horizon, "_near", f"mean_{_base_window(spec)}", 3, spec),
+        "_year_smooth": _year_ratio(horizon, "_wide", "_wide", 15, spec),
+        **_phase_columns(to_season, spec),
         **{f"_{name}_target": shifted(pl.col(name), -horizon) for name in (*spec.numbers, *spec.texts)},
     }
     return columns
+
+
+def _year_ratio(horizon: int, value: str, base: str, room: int, spec: FeatureSpec) -> pl.Expr:
+    """The target's season against the origin's, a year ago and two and three, where there was one: their mean.
+
+    A year is one of whole weeks. `room` steps are kept to the origin, because the windows are centred.
+    """
+    first = -(-(horizon + room) // spec.year)
+    ratios = [
+        shifted(pl.col(value), years * spec.year - horizon)
+        / pl.when(shifted(pl.col(base), years * spec.year) > 1e-6 * pl.col("scale")).then(
+            shifted(pl.col(base), years * spec.year)
+        )
+        for years in range(first, first + YEARS)
+    ]
+    return pl.mean_horizontal(ratio.clip(0.0, 10.0) for ratio in ratios)
+
+
+def _phase_names(spec: FeatureSpec) -> list[str]:
+    """Features of the target's place in the short season."""
+    if spec.weekly:
+        return ["f_season_before", "f_season_after"]
+    return [*[f"f_weekday_{n}" for n in WEEKDAY_WEEKS], "f_weekday_index"]
+
+
+def _phase_columns(to_season: int, spec: FeatureSpec) -> dict[str, pl.Expr]:
+    if spec.weekly:
+        return {
+            "_season_before": shifted(pl.col("_open"), to_season + 1),
+            "_season_after": shifted(pl.col("_open"), max(0, to_season - 1)),
+        }
+    return {f"_on_weekday_{n}": shifted(pl.col(f"_weekday_{n}"), to_season) for n in WEEKDAY_WEEKS}
+
+
+def _phase_values(fallback: pl.Expr, level: pl.Expr, spec: FeatureSpec) -> dict[str, pl.Expr]:
+    scale = pl.col("scale")
+    if spec.weekly:
+        return {f"f_{name}": pl.coalesce(f"_{name}", fallback) / scale for name in ("season_before", "season_after")}
+    index = pl.coalesce(f"_on_weekday_{WEEKDAY_WEEKS[0]}", fallback) / level
+    means = {f"f_weekday_{n}": pl.coalesce(f"_on_weekday_{n}", fallback) / scale for n in WEEKDAY_WEEKS}
+    return {**means, "f_weekday_index": index.clip(-10.0, 10.0)}
 
 
 def _seasonal_lags(spec: FeatureSpec) -> int:
@@ -216,8 +263,6 @@ def _finish(rows: pl.LazyFrame, kind: str, horizon: int, spec: FeatureSpec, plan
     lags = [f"_season_{k}" for k in range(1, _seasonal_lags(spec) + 1)]
     level = pl.max_horizontal(pl.col(f"mean_{spec.level_window}").abs(), 0.01 * scale)
     season_mean = pl.coalesce(pl.mean_horizontal(lags), fallback)
-    ratio = (pl.col("_year") / pl.col("_year_base")).clip(0.0, 10.0)
-    has_year = (pl.col("_year").is_not_null() & (pl.col("_year_base") > 1e-6 * scale)).fill_null(False)
     fold = pl.lit(None, pl.Int32)
     for each in plan.folds if kind == SCORE else ():
         fold = pl.when(pl.col("origin") == each.cutoff).then(pl.lit(each.number, pl.Int32)).otherwise(fold)
@@ -241,8 +286,9 @@ def _finish(rows: pl.LazyFrame, kind: str, horizon: int, spec: FeatureSpec, plan
         "f_age": pl.col("age").cast(pl.Float64).log1p(),
         "f_level": scale.log(),
         "f_momentum": (pl.coalesce(f"mean_{_base_window(spec)}", fallback) / level).clip(-10.0, 10.0),
-        "f_year_ratio": pl.when(has_year).then(ratio).otherwise(1.0),
-        "f_has_year": has_year.cast(pl.Float64),
+        "f_year_ratio": pl.col("_year_ratio").fill_null(1.0),
+        "f_year_smooth": pl.col("_year_smooth").fill_null(1.0),
+        "f_has_year": pl.col("_year_ratio").is_not_null().cast(pl.Float64),
         "f_day_of_week": day.dt.weekday().cast(pl.Float64),
         "f_day_of_month": day.dt.day().cast(pl.Float64),
         "f_day_of_year": day.dt.ordinal_day().cast(pl.Float64),
@@ -258,6 +304,7 @@ def _finish(rows: pl.LazyFrame, kind: str, horizon: int, spec: FeatureSpec, plan
             f"f_{name}_like": pl.coalesce(like, fallback) / scale,
         }
     values = plain | {name: value / scale for name, value in relative.items()} | covariates
+    values |= _phase_values(fallback, level, spec)
     keys = [name for name in KEYS if name in rows.collect_schema().names()]
     return rows.select(
         "unique_id",

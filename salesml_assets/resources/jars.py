@@ -100,7 +100,7 @@ def _retrieve(jars: Sequence[Jar], folder: Path, java: Path) -> None:
     settings, module = folder / "ivysettings.xml", folder / "ivy.xml"
     settings.write_text(ivy_settings(os.environ.get(MIRROR)), encoding="utf-8")
     module.write_text(ivy_module(jars), encoding="utf-8")
-    command = [
+    command: list[str | Path] = [
         *(java, "-cp", os.pathsep.join(str(path) for path in _ivy_classpath()), "org.apache.ivy.Main", "-warn"),
         *("-settings", settings, "-cache", folder / "cache", "-ivy", module, "-types", "jar"),
         *("-retrieve", f"{folder}/[artifact]-[revision].[ext]"),
@@ -109,8 +109,8 @@ def _retrieve(jars: Sequence[Jar], folder: Path, java: Path) -> None:
     if answer.returncode:
         reasons = [line.strip(" :\t") for line in (answer.stdout + answer.stderr).splitlines() if "not found" in line]
         raise ConfigurationError(
-            f"Spark's jars could not be fetched ({reasons[0] if reasons else 'Ivy failed'}): this step needs a network, "
-            f"once. Another repository than Maven Central is named by {MIRROR}; a proxy by "
+            f"Spark's jars could not be fetched ({reasons[0] if reasons else 'Ivy failed'}): this step needs a "
+            f"network, once. Another repository than Maven Central is named by {MIRROR}; a proxy by "
             "JAVA_TOOL_OPTIONS='-Dhttps.proxyHost=... -Dhttps.proxyPort=...'"
         )
 
@@ -130,15 +130,13 @@ def ivy_settings(mirror: str | None) -> str:
     """
     root = f" root={quoteattr(mirror)}" if mirror else ""
     resolver = f'<ibiblio name="repository" m2compatible="true" usepoms="false"{root}/>'
-    return (
-        f'<ivysettings><settings defaultResolver="repository"/><resolvers>{resolver}</resolvers></ivysettings>'
-    )
+    return f'<ivysettings><settings defaultResolver="repository"/><resolvers>{resolver}</resolvers></ivysettings>'
 
 
 def ivy_module(jars: Sequence[Jar]) -> str:
     """Ivy's description of a module that depends on exactly these jars."""
     dependencies = "".join(
-        f'<dependency org={quoteattr(jar.group)} name={quoteattr(jar.artifact)} rev={quoteattr(jar.version)} '
+        f"<dependency org={quoteattr(jar.group)} name={quoteattr(jar.artifact)} rev={quoteattr(jar.version)} "
         'transitive="false" conf="default-&gt;default"/>'
         for jar in jars
     )

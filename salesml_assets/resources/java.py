@@ -21,8 +21,8 @@ _DROPPED = "--add-modules=jdk.incubator.vector"
 def use_java(folder: Path) -> Path:
     """Sets JAVA_HOME of this process to a Java that Spark can use, behind a wrapper.
 
-    Spark's launcher adds `--add-modules=jdk.incubator.vector`, and the wrapper drops it: the packaged runtime lacks that
-    module and would not start, others greet with a warning, and linear algebra through it rounds differently.
+    Spark's launcher adds `--add-modules=jdk.incubator.vector`, and the wrapper drops it: the packaged runtime lacks
+    that module and would not start, others greet with a warning, and linear algebra through it rounds differently.
 
     Args:
         folder: Where the wrappers are written, one home for each Java.

@@ -25,6 +25,8 @@ STATE = Path(__file__).resolve().parents[2] / ".salesml"
 JARS = STATE / "jars"
 LOGGING = Path(__file__).with_name("log4j2.properties")
 CLASS_ARCHIVE = "spark.jsa"
+CREDENTIALS = "software.amazon.awssdk.auth.credentials.EnvironmentVariableCredentialsProvider"
+COMMITTERS = "org.apache.hadoop.fs.s3a.commit.S3ACommitterFactory"
 
 
 def spark_config(settings: Settings) -> dict[str, str]:
@@ -94,7 +96,7 @@ def _partitions(settings: Settings) -> dict[str, str]:
     return {
         "spark.sql.shuffle.partitions": partitions,
         "spark.databricks.delta.snapshotPartitions": str(min(cores, 4)),  # 50 by default
-        "spark.sql.sources.parallelPartitionDiscovery.parallelism": partitions,  # 10000 by default; VACUUM uses them all
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": partitions,  # 10000 by default; VACUUM uses all
     }
 
 
@@ -114,12 +116,12 @@ def _java_options() -> list[str]:
 def _s3(settings: Settings) -> dict[str, str]:
     prefix = "spark.hadoop.fs.s3a"
     values = {
-        f"{prefix}.aws.credentials.provider": "software.amazon.awssdk.auth.credentials.EnvironmentVariableCredentialsProvider",
+        f"{prefix}.aws.credentials.provider": CREDENTIALS,
         f"{prefix}.endpoint.region": settings.s3.region,
         f"{prefix}.path.style.access": str(settings.s3.path_style).lower(),
         # Files that are no Delta tables: the magic committer, since renaming in an object store is copying.
         f"{prefix}.committer.name": "magic",
-        "spark.hadoop.mapreduce.outputcommitter.factory.scheme.s3a": "org.apache.hadoop.fs.s3a.commit.S3ACommitterFactory",
+        "spark.hadoop.mapreduce.outputcommitter.factory.scheme.s3a": COMMITTERS,
         "spark.sql.sources.commitProtocolClass": "org.apache.spark.internal.io.cloud.PathOutputCommitProtocol",
         "spark.sql.parquet.output.committer.class": "org.apache.spark.internal.io.cloud.BindingParquetOutputCommitter",
     }

@@ -43,21 +43,21 @@ def _run(*command: str) -> None:
 
 def _first_session(home: Path) -> None:
     """What a run does with Spark, in small: Delta, SQL, aggregation, Arrow to Python."""
-    import pyspark
-
     fresh = home / f"{CLASS_ARCHIVE}.{os.getpid()}"
     options = f'"-XX:SharedArchiveFile={home / BASE_ARCHIVE}" "-XX:ArchiveClassesAtExit={fresh}" -Xlog:disable'
     config = {"spark.driver.extraJavaOptions": options}
     settings = Settings(spark={"master": "local[2]", "driver_memory": "1g", "config": config})
     with tempfile.TemporaryDirectory() as folder, spark_session(settings) as spark:
-        rows = spark.range(1_000).selectExpr("id % 7 as key", "cast(id as double) as value", "date_add('2020-01-01', int(id)) day")
+        columns = ["id % 7 as key", "cast(id as double) as value", "date_add('2020-01-01', int(id)) as day"]
+        rows = spark.range(1_000).selectExpr(*columns)
         rows.write.format("delta").mode("overwrite").save(folder)
         sums = spark.read.format("delta").load(folder).groupBy("key").agg({"value": "sum"}).toPandas()
         total = sums["sum(value)"].sum()
         if total != sum(range(1_000)):
             raise AssertionError(f"Spark sums up to {total}")
-        gateway = pyspark.SparkContext._gateway
+        gateway = spark.sparkContext._gateway
     # The archive is written when Java ends, and it ends when nobody speaks to it any more.
+    assert gateway is not None  # a classic session has one
     gateway.shutdown()
     gateway.proc.stdin.close()
     gateway.proc.wait()

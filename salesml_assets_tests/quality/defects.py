@@ -117,7 +117,7 @@ def write_csv(made: Delivery, folder: Path) -> None:
             writer.writeheader()
             writer.writerows(rows)
             if not number:
-                file.write("".join(f"{line}\n" for line in CSV_BROKEN))
+                file.write("".join(f"{line}\r\n" for line in CSV_BROKEN))
 
 
 def write_json(made: Delivery, folder: Path) -> None:

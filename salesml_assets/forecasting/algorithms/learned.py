@@ -8,7 +8,7 @@ algorithms is read when the code location loads.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from salesml_assets.forecasting.algorithms.base import (
@@ -29,6 +29,8 @@ LABEL, NON_NEGATIVE_LABEL, WEIGHT, VECTOR = "label", "non_negative_label", "weig
 LARGEST_LABEL = 10.0
 # The deviance of Tweedie grows far slower, and a quarter's sales on a single day are about 91 times the mean.
 LARGEST_TWEEDIE_LABEL = 91.0
+# Errors of big series weigh more in the end; with their full weight the small ones would teach nothing.
+WEIGHT_POWER = 0.25
 EstimatorOf = Callable[[Parameters, "TrainingSettings"], "list[Estimator]"]
 
 
@@ -129,11 +131,20 @@ class LearnedTrainer:
     inputs: tuple[str, ...]
     estimators: EstimatorOf
     settings: TrainingSettings
+    fitted: dict[str, Model] = field(default_factory=dict)
 
     def fit(self, parameters: Parameters) -> Learned:
         """Fits the regressor or regressors of one set of parameters."""
-        models = tuple(estimator.fit(self.encoded) for estimator in self.estimators(parameters, self.settings))
+        models = tuple(self._fit_once(estimator) for estimator in self.estimators(parameters, self.settings))
         return Learned(self.fitted_encoder, models, self.inputs)
+
+    def _fit_once(self, estimator: Estimator) -> Model:
+        """Candidates that are means of the same regressors share them."""
+        values = estimator.extractParamMap().items()
+        key = repr(sorted((parameter.name, repr(value)) for parameter, value in values))
+        if key not in self.fitted:
+            self.fitted[key] = estimator.fit(self.encoded)
+        return self.fitted[key]
 
     def close(self) -> None:
         """Frees the encoded rows."""
@@ -152,7 +163,7 @@ def learned(estimators: EstimatorOf) -> Callable[[DataFrame, PanelColumns, Train
         labels = {
             LABEL: F.least(F.greatest(relative, F.lit(-LARGEST_LABEL)), F.lit(LARGEST_LABEL)),
             NON_NEGATIVE_LABEL: F.least(F.greatest(relative, F.lit(0.0)), F.lit(LARGEST_TWEEDIE_LABEL)),
-            WEIGHT: F.sqrt("scale"),
+            WEIGHT: F.pow("scale", F.lit(WEIGHT_POWER)),
         }
         ordered = (
             rows.withColumns(labels)
