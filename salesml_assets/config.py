@@ -64,7 +64,9 @@ class SalesSettings(Section):
         "monthly", description="By monthly partitions, or the whole source at once."
     )
     first_month: str = Field(
-        "1980-01", pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="First monthly partition; earlier dates are rejected."
+        "1980-01",
+        pattern=r"^\d{4}-(0[1-9]|1[0-2])$",
+        description="First monthly partition; earlier dates are rejected.",
     )
 
 
@@ -84,7 +86,9 @@ class QualitySettings(Section):
         None, description="Regular expression: product codes that match as a whole are no products (POST, fees, ...)."
     )
     outlier_bound: float = Field(
-        10.0, gt=0, description="Robust z-score of an amount's logarithm within its product beyond which it is an outlier."
+        10.0,
+        gt=0,
+        description="Robust z-score of an amount's logarithm within its product beyond which it is an outlier.",
     )
     outlier_action: Literal["flag", "reject"] = Field("flag", description="Keep and flag outliers, or reject them.")
     disable: list[str] = Field(default_factory=list, description="Names of default rules that are switched off.")
@@ -106,7 +110,7 @@ class ForecastSettings(Section):
 
     target: Literal["revenue", "quantity"] = Field("revenue", description="What is forecast.")
     series: list[Literal["store", "category", "product"]] = Field(
-        default_factory=lambda: ["product"], min_length=1, description="Keys that make one series."
+        ["product"], min_length=1, description="Keys that make one series."
     )
     frequency: Literal["D", "W", "W-SUN", "W-MON", "W-TUE", "W-WED", "W-THU", "W-FRI", "W-SAT"] = Field(
         "D", description="Daily, or weekly (W: weeks end as the source's do, else on Sunday)."
@@ -134,7 +138,8 @@ class TrainingSettings(Section):
         description="Algorithms that take part.",
     )  # fmt: skip
     grids: dict[str, dict[str, list[Any]]] = Field(
-        default_factory=dict, description="Parameter grids that replace the default ones: {random_forest: {maxDepth: [5]}}."
+        default_factory=dict,
+        description="Parameter grids that replace the default ones: {random_forest: {maxDepth: [5]}}.",
     )
     folds: int = Field(3, ge=3, le=12, description="Rolling origins that score.")
     max_rows: int = Field(100_000, ge=1_000, description="Most training rows for one fit; more are sampled down.")
@@ -142,7 +147,9 @@ class TrainingSettings(Section):
         30_000, ge=1_000, description="Most training rows for one fit of MLlib's forests and boosted trees."
     )
     max_bias: float = Field(
-        0.25, gt=0, description="An algorithm whose total backtest forecast is off by more than this share is not promoted."
+        0.25,
+        gt=0,
+        description="An algorithm whose total backtest forecast is off by more than this share is not promoted.",
     )
     seed: int = Field(42, description="Seed of every random step.")
 
@@ -158,8 +165,12 @@ class CheckSettings(Section):
     """Bounds of the asset checks."""
 
     max_age_days: int = Field(35, ge=1, description="Age of the newest sale from which the check warns.")
-    volume_change: float = Field(0.5, gt=0, description="Relative change of a month's rows from which the check warns.")
-    coverage_tolerance: float = Field(0.1, gt=0, lt=1, description="Allowed distance of interval coverage from nominal.")
+    volume_factor: float = Field(
+        2.0, gt=1, description="A month with this many times more or fewer rows makes the check warn."
+    )
+    coverage_tolerance: float = Field(
+        0.1, gt=0, lt=1, description="Allowed distance of interval coverage from nominal."
+    )
 
 
 class LakeSettings(Section):
@@ -188,14 +199,20 @@ class SparkSettings(Section):
 class ClockSettings(Section):
     """The day on which everything is judged."""
 
-    today: dt.date | None = Field(None, description="Day that counts as today (replays, old data); default: the real one.")
+    today: dt.date | None = Field(
+        None, description="Day that counts as today (replays, old data); default: the real one."
+    )
 
 
 class Settings(BaseSettings):
     """All settings of the platform."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
     )
 
     sales: SalesSettings = Field(default_factory=SalesSettings, description="The source.")
@@ -218,6 +235,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment goes before the file."""
         return env_settings, init_settings
 
     @model_validator(mode="after")
@@ -266,7 +284,9 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ConfigurationError(f"{file.name} has to hold sections (sales:, forecast:, ...), not a {type(values).__name__}")
+        raise ConfigurationError(
+            f"{file.name} has to hold sections (sales:, forecast:, ...), not a {type(values).__name__}"
+        )
     return values
 
 
@@ -276,14 +296,20 @@ def _reject_unknown_variables() -> None:
         section = variable.removeprefix(ENV_PREFIX).split("__")[0].lower()
         known = variable in RESERVED_VARIABLES or section in Settings.model_fields
         if variable.startswith(ENV_PREFIX) and not known:
-            raise ConfigurationError(f"{variable}: there is no section {section!r}; sections: {', '.join(Settings.model_fields)}")
+            raise ConfigurationError(
+                f"{variable}: there is no section {section!r}; sections: {', '.join(Settings.model_fields)}"
+            )
 
 
 def _explain(error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
-        message = "there is no such key" if problem["type"] == "extra_forbidden" else problem["msg"].removeprefix("Value error, ")
+        message = (
+            "there is no such key"
+            if problem["type"] == "extra_forbidden"
+            else problem["msg"].removeprefix("Value error, ")
+        )
         lines.append(f"{key}: {message}" if key else message)
     return "; ".join(lines)
 

@@ -44,7 +44,7 @@ class RetrainRun:
         self.location: CodeLocationOrigin = WorkspaceFileTarget([str(home / WORKSPACE)]).create_origins()[0]
         target = self.location.loadable_target_origin
         repository = ReconstructableRepository.for_module(
-            target.module_name, target.attribute or "defs", target.working_directory or str(home)
+            str(target.module_name), target.attribute or "defs", target.working_directory or str(home)
         )
         self._job: ReconstructableJob = repository.get_reconstructable_job(JOB)
         definition = self._job.get_definition()
@@ -147,13 +147,11 @@ def quiet_logs() -> None:
 
 
 def _selected(select: str, graph: object, candidates: set[dg.AssetKey]) -> set[dg.AssetKey]:
-    from dagster._core.errors import DagsterError
-
     try:
         keys = dg.AssetSelection.from_coercible(_parts(select)).resolve(graph)  # type: ignore[arg-type]
-    except DagsterError as error:
+    except dg.DagsterError as error:
         raise ConfigurationError(f"--select {select}: {str(error).splitlines()[0]}") from None
-    chosen = keys & candidates
+    chosen = set(keys & candidates)
     if not chosen:
         names = ", ".join(sorted(key.to_user_string() for key in candidates))
         raise ConfigurationError(f"--select {select}: there is no such asset; assets: {names}")

@@ -51,7 +51,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def salesml(project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+def salesml(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Outcome]:
     """Runs the command in this process."""
 
     def call(*arguments: str) -> Outcome:
@@ -71,7 +73,7 @@ def salesml(project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
 @pytest.fixture
 def instance(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], dg.DagsterInstance]]:
     monkeypatch.setenv("DAGSTER_HOME", str(project))
-    yield dg.DagsterInstance.get
+    return dg.DagsterInstance.get
 
 
 def test_a_run_shows_each_asset_and_check_and_what_came_out(salesml, instance, project):
@@ -106,7 +108,10 @@ def test_a_run_shows_each_asset_and_check_and_what_came_out(salesml, instance, p
         for name in ("lines", "good", "bad"):
             assert len(kept.get_materialized_partitions(dg.AssetKey(name))) == 4
         # What the UI asks for on the job's page.
-        assert kept.get_runs_count(dg.RunsFilter(job_name=JOB, tags={".dagster/repository": "__repository__@salesml"})) == 1
+        assert (
+            kept.get_runs_count(dg.RunsFilter(job_name=JOB, tags={".dagster/repository": "__repository__@salesml"}))
+            == 1
+        )
 
 
 def test_selected_assets_and_months(salesml, instance):

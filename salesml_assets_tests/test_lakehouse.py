@@ -85,7 +85,7 @@ def test_small_reads_take_columns_and_filters(spark, lake):
 def test_a_missing_table_is_one_clear_error(spark, lake):
     assert not lake.exists("sales")
     for look in (lake.version, lake.history, lake.read_pandas, lake.size):
-        with pytest.raises(LakeError, match="no table 'sales'.*materialize the asset 'sales' first"):
+        with pytest.raises(LakeError, match=r"no table 'sales'.*materialize the asset 'sales' first"):
             look("sales")
     with pytest.raises(LakeError, match="no table 'sales'"):
         lake.read(spark, "sales")
@@ -154,7 +154,7 @@ def test_another_type_in_one_month_is_a_clear_error(spark, lake, kind):
     lake.write_all_months(sales(spark, ("a", 1.0, "2011-01"), ("a", 1.0, "2011-02")), "sales", "month")
     value = [1] if kind == "array<int>" else "1"
     other = spark.createDataFrame([("b", value, "2011-02")], f"product string, revenue {kind}, month string")
-    with pytest.raises(LakeError, match="sales: a column's type differs.*Load all months at once"):
+    with pytest.raises(LakeError, match=r"sales: a column's type differs.*Load all months at once"):
         lake.write_months(other, "sales", "month", ["2011-02"])
     assert len(rows_of(lake, "sales")) == 2
 

@@ -25,10 +25,10 @@ ROOT = Path(__file__).resolve().parents[1]
 OLDEST, NEWEST = (3, 11), (3, 14)
 LOCKS = {"run": "requirements.lock", "dev": "requirements-dev.lock"}
 JARS_LOCK = "salesml_assets/resources/jars.lock"
+STATE = ".salesml"
 BUILD_TOOL = "setuptools"
 # Settings of the user's pip under which packages would land elsewhere, or other ones than the locked.
 PIP_SETTINGS_TO_IGNORE = (
-    "PIP_USER",
     "PIP_TARGET",
     "PIP_PREFIX",
     "PIP_CONSTRAINT",
@@ -68,27 +68,26 @@ def set_up(root: Path, kind: str) -> None:
         SetupError: This Python does not fit, a step failed, or there is no network where one is needed.
     """
     environment = root / ".venv"
-    wanted = fingerprint(root, kind)
+    packages, jars = fingerprint(root, kind), {JARS_LOCK: file_hash(root / JARS_LOCK)}
     known = read_stamp(environment)
-    if is_complete(known, wanted):
+    if covers(known, packages | jars) and has_jars(root):
         return
     start = time.monotonic()
-    check_python()
-    if known is None or not same_environment(known, wanted):
-        say(f"1/4 environment .venv with Python {sys.version.split()[0]}")
-        make_environment(environment)
-    else:
-        say("1/4 environment .venv is there")
-    # From here on it is incomplete, until the new stamp is written.
-    stamp_path(environment).unlink(missing_ok=True)
-    lock = root / LOCKS[kind]
-    say(f"2/4 packages of {lock.name}: {len(pinned_names(lock))}; the first time this takes some minutes")
-    install_packages(environment, lock)
-    say("3/4 the project itself")
-    install_project(environment, root)
+    if not covers(known, packages):
+        check_python()
+        if known is None or known.get("folder") != packages["folder"]:  # one that was moved or copied cannot be mended
+            say(f"1/4 environment .venv with Python {sys.version.split()[0]}")
+            make_environment(environment)
+        stamp_path(environment).unlink(missing_ok=True)  # incomplete from here on
+        lock = root / LOCKS[kind]
+        say(f"2/4 packages of {lock.name}: {len(pinned_names(lock))}; the first time this takes some minutes")
+        install_packages(environment, lock)
+        say("3/4 the project itself")
+        install_project(environment, root)
+        write_stamp(environment, packages)
     say("4/4 Spark: jars, and a first start")
     run([environment / "bin" / "python", "-m", "salesml_assets.resources.prepare"], cwd=root)
-    write_stamp(environment, wanted)
+    write_stamp(environment, packages | jars)
     say(f"done in {time.monotonic() - start:.0f} s")
 
 
@@ -102,11 +101,15 @@ def say(line: str) -> None:
 
 def fingerprint(root: Path, kind: str) -> dict[str, str]:
     """What an environment is made from. That of tests holds all that runs need."""
-    names = ["pyproject.toml", JARS_LOCK, LOCKS["run"]]
+    names = ["pyproject.toml", LOCKS["run"]]
     if kind == "dev":
         names.append(LOCKS["dev"])
-    hashes = {name: hashlib.sha256((root / name).read_bytes()).hexdigest() for name in names}
-    return {"folder": str(root / ".venv"), **hashes}
+    return {"folder": str(root / ".venv")} | {name: file_hash(root / name) for name in names}
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's content, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def stamp_path(environment: Path) -> Path:
@@ -123,21 +126,16 @@ def read_stamp(environment: Path) -> dict[str, str] | None:
     return stamp if os.access(environment / "bin" / "python", os.X_OK) else None
 
 
-def write_stamp(environment: Path, wanted: dict[str, str]) -> None:
-    """Says that the environment is complete."""
+def write_stamp(environment: Path, made: dict[str, str]) -> None:
+    """Says what the environment was made from."""
     fresh = stamp_path(environment).with_suffix(".new")
-    fresh.write_text(json.dumps(wanted, indent=2), encoding="utf-8")
+    fresh.write_text(json.dumps(made, indent=2), encoding="utf-8")
     fresh.replace(stamp_path(environment))
 
 
-def is_complete(known: dict[str, str] | None, wanted: dict[str, str]) -> bool:
+def covers(known: dict[str, str] | None, wanted: dict[str, str]) -> bool:
     """Whether all that is wanted is there. More may be there: the tools for tests do not disturb a run."""
     return known is not None and wanted.items() <= known.items()
-
-
-def same_environment(known: dict[str, str], wanted: dict[str, str]) -> bool:
-    """Whether the environment can be brought up to date; one in a folder that was moved or copied cannot."""
-    return known.get("folder") == wanted["folder"]
 
 
 # --- the steps
@@ -158,6 +156,13 @@ def check_python() -> None:
             f"{sys.executable} comes without venv and pip. On Debian and Ubuntu: apt install {package}; "
             "elsewhere install a full Python, and name it with make PYTHON=..."
         )
+
+
+def has_jars(root: Path) -> bool:
+    """Whether Spark's jars are there: users remove the project's state to begin anew."""
+    lines = (root / JARS_LOCK).read_text(encoding="utf-8").splitlines()
+    jars = [line.split()[0].split(":") for line in lines]
+    return all((root / STATE / "jars" / f"{name}-{version}.jar").is_file() for _, name, version in jars)
 
 
 def make_environment(environment: Path) -> None:

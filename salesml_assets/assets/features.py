@@ -1,6 +1,7 @@
 """What was known at the end of each step, and the panel of rows to learn from."""
 
 import functools
+from typing import Any
 
 import dagster as dg
 
@@ -39,7 +40,7 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         from salesml_assets.forecasting.panel import make_panel
 
         rows, plan = make_panel(features, settings)
-        metadata = {
+        metadata: dict[str, Any] = {
             "origin of the forecasts": str(plan.last),
             "origins of the backtest": [str(fold.cutoff) for fold in plan.folds[1:]],
             "tuning origin": str(plan.folds[0].cutoff),

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
@@ -17,11 +18,10 @@ def monthly_partitions(settings: Settings) -> dg.MonthlyPartitionsDefinition | N
     """One partition per month from `sales.first_month` to the current one; None for full loads."""
     if settings.sales.load == "full":
         return None
-    end = None
-    if settings.clock.today is not None:
-        end = (settings.clock.today.replace(day=1) + dt.timedelta(32)).replace(day=1)
+    today = settings.clock.today
+    end = None if today is None else (today.replace(day=1) + dt.timedelta(32)).replace(day=1).isoformat()
     return dg.MonthlyPartitionsDefinition(
-        start_date=f"{settings.sales.first_month}-01", end_date=end and end.isoformat(), end_offset=0 if end else 1
+        start_date=f"{settings.sales.first_month}-01", end_date=end, end_offset=0 if end else 1
     )
 
 
@@ -30,7 +30,7 @@ def months_of(context: dg.AssetExecutionContext) -> list[str] | None:
     if not context.has_partition_key and not context.has_partition_key_range:
         return None
     asked = [key[:7] for key in context.partition_keys]
-    every = [key[:7] for key in context.assets_def.partitions_def.get_partition_keys()]  # type: ignore[union-attr]
+    every = [key[:7] for key in context.assets_def.partitions_def.get_partition_keys()]
     return None if asked == every else asked
 
 
@@ -58,7 +58,7 @@ def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         loaded = months_of(context)
         if loaded is not None:
             delivered = delivered.where(delivered[MONTH].isin([*loaded, UNDATED]))
-        metadata = {
+        metadata: dict[str, Any] = {
             "source": settings.sales.path,
             "rows in the source": summary.rows,
             "rows left out by sales.filter": summary.left_out,
@@ -112,7 +112,7 @@ def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
         calendar = business_calendar(daily_rows(sales, settings.forecast.target), settings.forecast.frequency)
         planned = read_planned(sales.sparkSession, settings, calendar)
-        metadata = {
+        metadata: dict[str, Any] = {
             "first day": str(calendar.first),
             "last step": str(calendar.last),
             "step ends on": "day" if calendar.week_end is None else WEEKDAYS[calendar.week_end],

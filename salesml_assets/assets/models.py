@@ -1,6 +1,7 @@
 """One asset per algorithm, made from the table of algorithms."""
 
 import time
+from typing import Any
 
 import dagster as dg
 
@@ -28,9 +29,7 @@ def model_asset(algorithm: Algorithm, settings: Settings) -> dg.AssetsDefinition
         io_manager_key="lake",
         description=algorithm.description,
     )
-    def model(
-        context: dg.AssetExecutionContext, panel: Table, files: FileStore
-    ) -> dg.Output[Table]:
+    def model(context: dg.AssetExecutionContext, panel: Table, files: FileStore) -> dg.Output[Table]:
         from salesml_assets.forecasting.backtest import backtest
         from salesml_assets.forecasting.panel import folds_of
 
@@ -43,7 +42,7 @@ def model_asset(algorithm: Algorithm, settings: Settings) -> dg.AssetsDefinition
         # Kept until the table is written, so that its time counts here and nothing is predicted twice.
         predictions = result.predictions.persist()
         predictions.count()
-        metadata = {
+        metadata: dict[str, Any] = {
             "parameters": dg.JsonMetadataValue(result.parameters),
             "training_rows": result.rows,
             "candidates": dg.TableMetadataValue(

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from typing import Any
 
 import dagster as dg
 
@@ -65,13 +66,13 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             rows=rows,
             features=feature_spec(settings, covariates_of(tables.read("sales_series"), settings)),
             columns={"features": list(columns.features), "texts": list(columns.texts), "keys": list(columns.keys)},
-            intervals=intervals.to_dict("records"),
+            intervals=[{str(name): value for name, value in row.items()} for row in intervals.to_dict("records")],
             settings=settings.model_dump(mode="json"),
             lake_versions={table: tables.version(table) for table in INGREDIENTS},
             trained_at=dt.datetime.now(dt.UTC),
         )
         path = files.write(manifest.to_json(), MODEL, folder, "manifest.json")
-        metadata = {
+        metadata: dict[str, Any] = {
             "algorithm": recipe.algorithm,
             "model version": version,
             "parameters": dg.JsonMetadataValue(recipe.parameters),

@@ -1,7 +1,7 @@
 """The report that people look at."""
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -64,7 +64,7 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     return [report]
 
 
-def _metadata_of(instance: dg.DagsterInstance, asset: str, name: str, default: object) -> object:
+def _metadata_of(instance: dg.DagsterInstance, asset: str, name: str, default: Any) -> Any:
     event = instance.get_latest_materialization_event(dg.AssetKey(asset))
     if event is None or event.asset_materialization is None or name not in event.asset_materialization.metadata:
         return default
@@ -79,7 +79,8 @@ def latest_checks(instance: dg.DagsterInstance, settings: Settings) -> "pd.DataF
     records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     rows = []
     for key, record in sorted(records.items(), key=lambda item: item[0].to_user_string()):
-        evaluation = record.event.dagster_event.asset_check_evaluation_data if record.event else None
+        event = record.event.dagster_event if record.event else None
+        evaluation = event.asset_check_evaluation_data if event else None
         if evaluation is not None:
             rows.append(
                 {

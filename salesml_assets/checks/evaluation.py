@@ -33,11 +33,12 @@ def measure_comparison(tables: Lake, settings: Settings) -> Iterator[Finding]:
     metrics = tables.read_pandas("model_comparison")
     total = metrics[metrics["dimension"] == "total"].pivot_table(index="algorithm", columns="metric", values="value")
     required = ["wape", "rmse", "mae", "bias"]
+    values: dict[str, dict[str, float]] = total.to_dict("index")  # type: ignore[assignment]
     missing = [
         f"{algorithm}.{metric}"
         for algorithm in settings.training.algorithms
         for metric in required
-        if algorithm not in total.index or metric not in total or not abs(total.loc[algorithm, metric]) < float("inf")
+        if not abs(values.get(algorithm, {}).get(metric, float("inf"))) < float("inf")
     ]
     yield Finding(
         "metrics_finite",
@@ -55,8 +56,12 @@ def measure_comparison(tables: Lake, settings: Settings) -> Iterator[Finding]:
         WARN,
         "no algorithm is better than the seasonal naive",
     )
-    measured = {name: float(total.loc[best, name]) for name in LEVELS if name in total}
-    off = {name: value for name, value in measured.items() if abs(value - LEVELS[name]) > settings.checks.coverage_tolerance}
+    measured = {name: values[best][name] for name in LEVELS if name in values[best]}
+    off = {
+        name: value
+        for name, value in measured.items()
+        if abs(value - LEVELS[name]) > settings.checks.coverage_tolerance
+    }
     yield Finding(
         "interval_coverage",
         len(measured) == len(LEVELS) and not off,

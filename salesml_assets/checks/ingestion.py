@@ -24,7 +24,6 @@ def ingestion_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
             "raw_sales",
             {
                 "volume": "A month's rows are within the usual range of the months before it.",
-                "freshness": "The newest sale is not too old.",
             },
             measure_raw_sales,
             settings,
@@ -35,6 +34,7 @@ def ingestion_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
                 "schema": "The canonical columns are there, in their types.",
                 "row_conservation": "Accepted and quarantined rows are together what was delivered.",
                 "required_values": "No accepted row lacks its date, its keys or the target.",
+                "freshness": "The newest sale is not too old.",
             },
             measure_sales,
             settings,
@@ -66,7 +66,7 @@ def ingestion_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
 
 
 def measure_raw_sales(tables: Lake, settings: Settings) -> Iterator[Finding]:
-    """Rows of the newest full month against the three before it, and the age of the newest sale."""
+    """Rows of the newest full month against the three before it."""
     from pyspark.sql import functions as F
 
     raw = tables.read("raw_sales")
@@ -77,15 +77,37 @@ def measure_raw_sales(tables: Lake, settings: Settings) -> Iterator[Finding]:
         yield Finding("volume", True, {"months": len(full), "note": "too few full months to compare"}, WARN)
     else:
         newest, usual = int(full.iloc[-1]), float(full.iloc[-4:-1].mean())
-        change = newest / usual - 1
+        ratio, factor = newest / usual, settings.checks.volume_factor
         yield Finding(
             "volume",
-            abs(change) <= settings.checks.volume_change,
-            {"month": full.index[-1], "rows": newest, "mean of the three before": usual, "change": change},
+            1 / factor <= ratio <= factor,
+            {"month": full.index[-1], "rows": newest, "mean of the three before": usual, "ratio": ratio},
             WARN,
-            f"{full.index[-1]} has {newest:,} rows, {change:+.0%} against the three months before",
+            f"{full.index[-1]} has {newest:,} rows, {ratio:.2f} times those of the three months before",
         )
-    newest_day = tables.read("sales").agg(F.max("date")).first()[0] if tables.exists("sales") else None
+
+
+def measure_sales(tables: Lake, settings: Settings) -> Iterator[Finding]:
+    """Columns, conservation of rows, required values, age of the newest sale."""
+    from pyspark.sql import functions as F
+
+    target, keys = settings.forecast.target, list(settings.forecast.series)
+    texts: dict[str, str] = dict.fromkeys(keys, "string")
+    expected = {"date": "date", target: "double", **texts, "is_return": "boolean"}
+    yield schema_finding(tables, "sales", expected)
+    rows = {name: tables.tables.size(name).rows for name in ("raw_sales", "sales", "quarantined_sales")}
+    lost = rows["raw_sales"] - rows["sales"] - rows["quarantined_sales"]
+    yield Finding(
+        "row_conservation", lost == 0, rows | {"lost": lost}, description=f"{lost:,} rows are unaccounted for"
+    )
+    required = ["date", target, *keys]
+    sales = tables.read("sales")
+    counts = [F.count_if(F.col(name).isNull()).alias(name) for name in required]
+    missing = sales.agg(*counts).collect()[0].asDict()
+    yield Finding(
+        "required_values", not any(missing.values()), missing, description=f"accepted rows lack values: {missing}"
+    )
+    (newest_day,) = sales.agg(F.max("date")).first()  # type: ignore[misc]
     age = (settings.today - newest_day).days if newest_day else None
     yield Finding(
         "freshness",
@@ -93,24 +115,6 @@ def measure_raw_sales(tables: Lake, settings: Settings) -> Iterator[Finding]:
         {"newest sale": str(newest_day), "today": str(settings.today), "age in days": age if age is not None else -1},
         WARN,
         f"the newest sale is of {newest_day}, {age} days old",
-    )
-
-
-def measure_sales(tables: Lake, settings: Settings) -> Iterator[Finding]:
-    """Columns, conservation of rows, required values."""
-    from pyspark.sql import functions as F
-
-    target, keys = settings.forecast.target, list(settings.forecast.series)
-    expected = {"date": "date", target: "double", **dict.fromkeys(keys, "string"), "is_return": "boolean"}
-    yield schema_finding(tables, "sales", expected)
-    rows = {name: tables.tables.size(name).rows for name in ("raw_sales", "sales", "quarantined_sales")}
-    lost = rows["raw_sales"] - rows["sales"] - rows["quarantined_sales"]
-    yield Finding("row_conservation", lost == 0, rows | {"lost": lost}, description=f"{lost:,} rows are unaccounted for")
-    required = ["date", target, *keys]
-    sales = tables.read("sales")
-    missing = sales.agg(*[F.count_if(F.col(name).isNull()).alias(name) for name in required]).first().asDict()
-    yield Finding(
-        "required_values", not any(missing.values()), missing, description=f"accepted rows lack values: {missing}"
     )
 
 

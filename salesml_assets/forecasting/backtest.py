@@ -130,7 +130,9 @@ def backtest(
         wape, _ = _score(predict(model, tuning_rows, settings))
         bias = _score(predict(model, seen, settings))[1] if len(candidates) > 1 and algorithm.rows else 0.0
         tried.append((Candidate(parameters, wape, bias, time.perf_counter() - started), model))
-        report(f"{algorithm.name}: candidate {number} of {len(candidates)} {parameters}: WAPE {wape:.4f}, bias {bias:+.3f}")
+        report(
+            f"{algorithm.name}: candidate {number} of {len(candidates)} {parameters}: WAPE {wape:.4f}, bias {bias:+.3f}"
+        )
     trainer.close()
     tuning_rows.unpersist()
     seen.unpersist()
@@ -172,5 +174,3 @@ def _score(predictions: DataFrame) -> tuple[float, float]:
     if not volume:
         raise ValueError("nothing was sold at the tuning origin: the series are too short or empty")
     return wrong / volume, off / volume
-
-

@@ -72,9 +72,10 @@ def business_calendar(daily: pd.DataFrame, frequency: str) -> BusinessCalendar:
     counts = daily.assign(date=pd.to_datetime(daily["date"])).groupby("date")["rows"].sum().sort_index()
     days = pd.date_range(counts.index[0], counts.index[-1], freq="D")
     rows = counts.reindex(days, fill_value=0).astype(float)
-    week_end = _week_end(counts.index, frequency)
+    dates = pd.DatetimeIndex(counts.index)
+    week_end = _week_end(dates, frequency)
     first, last = days[0].date(), days[-1].date()
-    if week_end is not None and counts.index.day_of_week.nunique() == 1:
+    if week_end is not None and dates.day_of_week.nunique() == 1:
         return BusinessCalendar(first, last, week_end)
     weekday = pd.Series(days.day_of_week, index=days)
     closed = pd.Series(False, index=days)
@@ -84,9 +85,8 @@ def business_calendar(daily: pd.DataFrame, frequency: str) -> BusinessCalendar:
         if len(on_day) < 3:
             continue
         # Centred windows of a quarter: a shop that starts to open on Sundays changes from then on.
-        around = {"window": 13, "center": True}
-        empty_share = (on_day == 0).astype(float).rolling(**around, min_periods=3).mean()
-        usual = on_day.where(on_day > 0).rolling(**around, min_periods=1).median().fillna(0.0)
+        empty_share = (on_day == 0).astype(float).rolling(13, center=True, min_periods=3).mean()
+        usual = on_day.where(on_day > 0).rolling(13, center=True, min_periods=1).median().fillna(0.0)
         closed[on_day.index] = (on_day == 0) & ((empty_share >= 0.8) | (usual > ROWS_THAT_MAKE_ZERO_IMPLAUSIBLE))
         if (on_day.tail(5) == 0).mean() >= 0.8 and len(on_day) >= 5:
             closed_weekdays.append(day)

@@ -67,10 +67,7 @@ def changed_features(features: DataFrame, panel: DataFrame, settings: Settings, 
     names = [name for name in stored.columns if name.startswith("f_")]
     key = ["unique_id", "horizon"]
     both = stored.select(*key, *names).join(again.filter(pl.col("kind") == "future"), on=key, suffix="_again")
-    changed = [
-        name
-        for name in names
-        if not both.is_empty()
-        and float((both[name] - both[f"{name}_again"]).abs().max() or 0.0) > TOLERANCE * max(1.0, float(both[name].abs().max() or 0.0))  # type: ignore[arg-type]
-    ]
+    off = both.select((pl.col(name) - pl.col(f"{name}_again")).abs().max().alias(name) for name in names)
+    size = both.select(pl.col(name).abs().max().clip(1.0) for name in names)
+    changed = [name for name in names if both.height and off[name].item() > TOLERANCE * size[name].item()]
     return Leakage(cutoff, known["ds"].max(), both.height, changed)  # type: ignore[arg-type]

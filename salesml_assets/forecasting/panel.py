@@ -134,7 +134,8 @@ def expand(features: pl.DataFrame, spec: FeatureSpec, plan: PanelPlan) -> pl.Dat
     Returns:
         `unique_id`, `kind` (train, score or future), `fold`, `origin`, `horizon`, `ds`, `y`, `closed`, `draw`
         (uniform in 0..1, the same in every run), `scale`, `naive_mse`, `short`, `seasonal_naive`,
-        `average_short`, `_medium` and `_long`, and the features `f_*` (amounts divided by `scale`) and covariate texts `c_*`.
+        `average_short`, `_medium` and `_long`, and the features `f_*` (amounts divided by `scale`) and
+        covariate texts `c_*`.
     """
     numbered = sort_and_number(features.drop("age", "length", strict=False))
     base = _origin_columns(numbered, spec)
@@ -294,7 +295,7 @@ def _finish(rows: pl.LazyFrame, kind: str, horizon: int, spec: FeatureSpec, plan
         "f_day_of_year": day.dt.ordinal_day().cast(pl.Float64),
         "f_month": day.dt.month().cast(pl.Float64),
     }
-    covariates = {}
+    covariates: dict[str, pl.Expr] = {}
     for name in spec.numbers:
         target = pl.col(f"_{name}_target")
         like = pl.when(target > 0).then(f"_{name}_on").otherwise(f"_{name}_off")

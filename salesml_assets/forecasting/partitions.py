@@ -11,6 +11,7 @@ from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+    from pyspark.sql.types import StructType
 
 # A partition is held in memory by one Python worker: some hundred MB with the features of this many rows.
 ROWS_PER_PARTITION = 400_000
@@ -39,7 +40,7 @@ def map_series(frame: DataFrame, function: Callable[[pl.DataFrame], pl.DataFrame
     return frame.repartition(partitions, "unique_id").mapInArrow(run, schema)
 
 
-def _result_schema(frame: DataFrame, function: Callable[[pl.DataFrame], pl.DataFrame]) -> object:
+def _result_schema(frame: DataFrame, function: Callable[[pl.DataFrame], pl.DataFrame]) -> StructType:
     empty = pl.DataFrame(pl.from_arrow(to_arrow_schema(frame.schema).empty_table()))
     result = function(empty).to_arrow()
     # Spark has no large strings; lists of them do not occur here.

@@ -42,7 +42,8 @@ def read_planned(spark: SparkSession, settings: Settings, calendar: BusinessCale
     missing = [name for name in planned.columns if name not in source.columns]
     if missing:
         raise ConfigurationError(
-            f"forecast.known_future.columns: {', '.join(missing)} not in {planned.path}; it has {', '.join(source.columns)}"
+            f"forecast.known_future.columns: {', '.join(missing)} not in {planned.path}; "
+            f"it has {', '.join(source.columns)}"
         )
     columns = settings.sales.columns
     day = _expression(source, columns.date)
@@ -52,7 +53,9 @@ def read_planned(spark: SparkSession, settings: Settings, calendar: BusinessCale
     keys = {key: expression.cast("string").alias(key) for key, expression in found.items() if expression is not None}
     kinds = dict(source.dtypes)
     values = [
-        F.col(f"`{name}`").alias(name) if kinds[name] == "string" else F.expr(f"try_cast(`{name}` as double)").alias(name)
+        F.col(f"`{name}`").alias(name)
+        if kinds[name] == "string"
+        else F.expr(f"try_cast(`{name}` as double)").alias(name)
         for name in planned.columns
     ]
     date = day.try_cast("timestamp").cast("date")

@@ -147,7 +147,9 @@ def load(manifest: dict[str, Any], path: str) -> Fitted:
     return kind.load(path)
 
 
-def refit(algorithm: Algorithm, parameters: Parameters, panel: DataFrame, cutoff: dt.date, settings: Settings) -> tuple[Fitted, int]:
+def refit(
+    algorithm: Algorithm, parameters: Parameters, panel: DataFrame, cutoff: dt.date, settings: Settings
+) -> tuple[Fitted, int]:
     """Fits the winner's recipe on all data.
 
     Returns:
@@ -189,9 +191,7 @@ def forecast(
         }
     )
     with_bounds = apply_intervals(chosen, intervals, settings.forecast.non_negative)
-    zero_when_closed = {
-        name: F.when(F.col("closed"), F.lit(0.0)).otherwise(F.col(name)) for name in ("yhat", *BOUNDS)
-    }
+    zero_when_closed = {name: F.when(F.col("closed"), F.lit(0.0)).otherwise(F.col(name)) for name in ("yhat", *BOUNDS)}
     return with_bounds.withColumns(
         {**zero_when_closed, "model_version": F.lit(version), "cutoff": F.col("origin")}
     ).select("unique_id", *settings.forecast.series, *FORECAST_COLUMNS)

@@ -22,7 +22,7 @@ from salesml_assets.quality.files import (
 )
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, DataFrameReader, SparkSession
+    from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
 
 CORRUPT = "_corrupt_record"
 # RFC 4180: quotes are doubled, not escaped by a backslash, and quoted text may hold line breaks.
@@ -117,7 +117,7 @@ def _read_parquet(
     return _union(frames)
 
 
-def _from_nanoseconds(name: str, instant: bool) -> F.Column:
+def _from_nanoseconds(name: str, instant: bool) -> Column:
     moment = F.timestamp_micros(F.expr(f"`{name}` div 1000"))
     return moment if instant else moment.cast("timestamp_ntz")
 

@@ -38,7 +38,7 @@ _METRICS = {
 
 def is_number(value: object) -> TypeGuard[float]:
     """Whether the value is a finite number."""
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(float(value))
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(float(value))
 
 
 def number(value: object, digits: int = 0) -> str:

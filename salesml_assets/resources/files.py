@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -11,6 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from salesml_assets.config import Settings
+from salesml_assets.secrets import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +53,8 @@ class FileStore(dg.ConfigurableResource):
         address = self.path(name, version, *parts)
         if _is_remote(address):
             bucket, key = _split(address)
-            self._client().put_object(Bucket=bucket, Key=key, Body=data)
+            with closing(self._client()) as client:
+                client.put_object(Bucket=bucket, Key=key, Body=data)
         else:
             _replace(Path(address), data)
         return address
@@ -65,12 +68,12 @@ class FileStore(dg.ConfigurableResource):
         address = self.path(name, version, *parts)
         if not _is_remote(address):
             return Path(address).read_bytes()
-        client = self._client()
         bucket, key = _split(address)
-        try:
-            content: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
-        except client.exceptions.NoSuchKey:
-            raise FileNotFoundError(address) from None
+        with closing(self._client()) as client:
+            try:
+                content: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+            except client.exceptions.NoSuchKey:
+                raise FileNotFoundError(masked(address)) from None
         return content
 
     def read_text(self, name: str, version: str | int, *parts: str) -> str:
@@ -94,9 +97,10 @@ class FileStore(dg.ConfigurableResource):
 
     def _remote_names(self, folder: str) -> Iterator[str]:
         bucket, key = _split(folder)
-        for page in self._client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{key}/"):
-            for entry in page.get("Contents", []):
-                yield entry["Key"].removeprefix(f"{key}/")
+        with closing(self._client()) as client:
+            for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{key}/"):
+                for entry in page.get("Contents", []):
+                    yield entry["Key"].removeprefix(f"{key}/")
 
     def _client(self) -> Any:
         from dagster_aws.s3 import S3Resource

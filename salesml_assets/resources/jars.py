@@ -17,6 +17,7 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from salesml_assets.config import ConfigurationError
+from salesml_assets.resources.network import java_network_options
 
 LOCK = Path(__file__).with_name("jars.lock")
 MIRROR = "DEFAULT_ARTIFACT_REPOSITORY"  # Spark's own variable for another repository than Maven Central
@@ -100,18 +101,16 @@ def _retrieve(jars: Sequence[Jar], folder: Path, java: Path) -> None:
     settings, module = folder / "ivysettings.xml", folder / "ivy.xml"
     settings.write_text(ivy_settings(os.environ.get(MIRROR)), encoding="utf-8")
     module.write_text(ivy_module(jars), encoding="utf-8")
-    command: list[str | Path] = [
-        *(java, "-cp", os.pathsep.join(str(path) for path in _ivy_classpath()), "org.apache.ivy.Main", "-warn"),
-        *("-settings", settings, "-cache", folder / "cache", "-ivy", module, "-types", "jar"),
-        *("-retrieve", f"{folder}/[artifact]-[revision].[ext]"),
-    ]
+    class_path = os.pathsep.join(str(path) for path in _ivy_classpath())
+    command: list[str | Path] = [java, *java_network_options(folder), "-cp", class_path, "org.apache.ivy.Main", "-warn"]
+    command += ["-settings", settings, "-cache", folder / "cache", "-ivy", module, "-types", "jar"]
+    command += ["-retrieve", f"{folder}/[artifact]-[revision].[ext]"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode:
         reasons = [line.strip(" :\t") for line in (answer.stdout + answer.stderr).splitlines() if "not found" in line]
         raise ConfigurationError(
             f"Spark's jars could not be fetched ({reasons[0] if reasons else 'Ivy failed'}): this step needs a "
-            f"network, once. Another repository than Maven Central is named by {MIRROR}; a proxy by "
-            "JAVA_TOOL_OPTIONS='-Dhttps.proxyHost=... -Dhttps.proxyPort=...'"
+            f"network, once; another repository than Maven Central is named by {MIRROR}"
         )
 
 

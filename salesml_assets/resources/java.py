@@ -33,6 +33,9 @@ def use_java(folder: Path) -> Path:
     Raises:
         ConfigurationError: There is no such Java, or SALESML_JAVA asks for something unknown.
     """
+    inherited = Path(os.environ.get("JAVA_HOME", ""))
+    if inherited.parent == folder and _wrapper(inherited).is_file() and os.environ.get(VARIABLE) != "bundled":
+        return inherited  # set by the process that started this one
     home = _write_wrapper(folder, find_java())
     os.environ["JAVA_HOME"] = str(home)
     return home
@@ -105,6 +108,10 @@ def parse_version(text: str) -> int | None:
     return int(match.group(1)) if match else None
 
 
+def _wrapper(home: Path) -> Path:
+    return home / "bin" / "java"
+
+
 def _write_wrapper(folder: Path, java: Path) -> Path:
     text = f"""#!/bin/sh
 for argument do
@@ -114,7 +121,7 @@ done
 exec {shlex.quote(str(java))} "$@"
 """
     home = folder / hashlib.sha256(text.encode()).hexdigest()[:12]
-    wrapper = home / "bin" / "java"
+    wrapper = _wrapper(home)
     if not (wrapper.is_file() and wrapper.read_text(encoding="utf-8") == text):
         wrapper.parent.mkdir(parents=True, exist_ok=True)
         fresh = wrapper.with_name(f"java.{os.getpid()}")

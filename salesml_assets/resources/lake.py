@@ -2,7 +2,7 @@
 
 # No postponed annotations here: Dagster reads the types of nested resources from the class.
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
@@ -113,7 +113,7 @@ class DeltaIOManager(dg.ConfigurableIOManager):
     def handle_output(self, context: dg.OutputContext, obj: "DataFrame | pd.DataFrame") -> None:
         """Writes a Spark DataFrame or a pandas frame, and notes in the metadata what is in the table now."""
         name = _table_name(context.asset_key)
-        frame = obj if hasattr(obj, "sparkSession") else _spark_frame(obj, self.lake)
+        frame: Any = obj if hasattr(obj, "sparkSession") else _spark_frame(cast("pd.DataFrame", obj), self.lake)
         started = time.monotonic()
         commit = self._write(context, frame, name)
         self._versions[name] = commit.version

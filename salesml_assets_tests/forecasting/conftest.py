@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from salesml_assets_tests.forecasting.predictions import SCHEMA, backtest_predictions
+from salesml_assets_tests.forecasting.predictions import SCHEMA, backtest_predictions, spark_table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -22,11 +22,11 @@ def backtests() -> dict[str, pd.DataFrame]:
 @pytest.fixture(scope="session")
 def spark_backtests(spark: SparkSession, backtests: dict[str, pd.DataFrame]) -> dict[str, DataFrame]:
     """The same as Spark tables."""
-    return {name: spark.createDataFrame(rows, SCHEMA).cache() for name, rows in backtests.items()}
+    return {name: spark_table(spark, rows, SCHEMA).cache() for name, rows in backtests.items()}
 
 
 @pytest.fixture(scope="session")
 def predictions(spark: SparkSession, backtests: dict[str, pd.DataFrame]) -> DataFrame:
     """All of them in one Spark table, with `algorithm`."""
     tagged = [rows.assign(algorithm=name) for name, rows in backtests.items()]
-    return spark.createDataFrame(pd.concat(tagged, ignore_index=True), f"{SCHEMA}, algorithm string").cache()
+    return spark_table(spark, pd.concat(tagged), f"{SCHEMA}, algorithm string").cache()

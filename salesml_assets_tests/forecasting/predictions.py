@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
 
 FIRST_ORIGIN = dt.date(2024, 1, 1)
 # Spread of each algorithm's own error and its bias, in shares of a series' level.
@@ -66,6 +71,13 @@ def backtest_predictions(
         yhat = np.clip(usual * (1 + error), 0, None)
         tables[name] = base.assign(yhat=yhat.ravel())[columns]
     return tables
+
+
+def spark_table(spark: SparkSession, frame: pd.DataFrame, schema: str) -> DataFrame:
+    """A pandas table as a Spark table with the columns of a schema (`name type, ...`)."""
+    kinds = [part.split() for part in schema.split(", ")]
+    table = pa.Table.from_pandas(frame[[name for name, _ in kinds]], preserve_index=False).combine_chunks()
+    return spark.createDataFrame(table).selectExpr(*[f"cast({name} as {kind}) as {name}" for name, kind in kinds])
 
 
 def _common(rng: np.random.Generator, days: int, size: float, rho: float = 0.5) -> np.ndarray:

@@ -87,7 +87,9 @@ def lines() -> pd.DataFrame:
         start = int(random.integers(0, 40)) if product else 0
         for day in pd.date_range("2023-01-02", periods=140)[start:]:
             if day.day_of_week != 6 and random.random() < 0.8:
-                rows += [(day.date(), f"p{product}", float(random.integers(1, 9)), "even" if product % 2 == 0 else "odd")]
+                rows += [
+                    (day.date(), f"p{product}", float(random.integers(1, 9)), "even" if product % 2 == 0 else "odd")
+                ]
     frame = pd.DataFrame(rows, columns=["date", "product", "quantity", "category"])
     return frame.assign(revenue=frame["quantity"] * 2.5)
 

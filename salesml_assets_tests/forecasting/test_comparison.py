@@ -66,12 +66,8 @@ def test_the_json_has_the_keys_that_teams_know(comparison: Comparison) -> None:
 
 def test_it_is_read_back_as_it_was(comparison: Comparison) -> None:
     back = Comparison.from_json(comparison.to_json())
-    assert (back.decision, back.recipes, back.business) == (
-        comparison.decision,
-        comparison.recipes,
-        comparison.business,
-    )
-    assert (back.runs, back.residual_edges) == (comparison.runs, comparison.residual_edges)
+    for name in ("decision", "recipes", "business", "runs", "residual_edges", "residual_counts"):
+        assert getattr(back, name) == getattr(comparison, name)
     for name in ("metrics", "coverage", "folds", "losses", "daily", "best_series", "worst_series", "sample"):
         pd.testing.assert_frame_equal(getattr(back, name), getattr(comparison, name), check_dtype=False, rtol=1e-12)
 
@@ -94,13 +90,10 @@ def test_a_champion_with_the_tuned_parameters_stays(spark_backtests: dict[str, D
 def test_a_champion_with_other_parameters_takes_part_beside_the_tuned_ones(
     spark_backtests: dict[str, DataFrame],
 ) -> None:
-    old = Recipe(algorithm="xgboost", parameters={"max_depth": 2})
+    old, tuned = (Recipe(algorithm="xgboost", parameters={"max_depth": depth}) for depth in (2, 6))
     found = compare(spark_backtests, SETTINGS, RUNS, old, spark_backtests["linear_regression"])
     assert found.decision.champion == CHAMPION
-    assert (found.decision.winner, found.recipe) == (
-        "xgboost",
-        Recipe(algorithm="xgboost", parameters={"max_depth": 6}),
-    )
+    assert (found.decision.winner, found.recipe) == ("xgboost", tuned)
     same = compare(spark_backtests, SETTINGS, RUNS, old, spark_backtests["xgboost"])
     assert (same.decision.winner, same.decision.promoted, same.recipe) == (CHAMPION, False, old)
     assert comparison_json(same)[CHAMPION]["best_params"] == {"max_depth": 2}

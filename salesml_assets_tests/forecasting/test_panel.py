@@ -15,6 +15,7 @@ from salesml_assets.forecasting.features import FeatureSpec, add_features
 from salesml_assets.forecasting.folds import rolling_folds
 from salesml_assets.forecasting.panel import PanelPlan, expand, feature_names
 
+SPEC = FeatureSpec()
 START, LAST, HORIZON = dt.date(2022, 1, 3), dt.date(2023, 12, 31), 10
 
 
@@ -33,10 +34,11 @@ def history(series: int = 5, seed: int = 1, numbers: tuple[str, ...] = ()) -> pl
     return pl.concat(frames)
 
 
-def panel_of(frame: pl.DataFrame, share: float = 0.05, spec: FeatureSpec = FeatureSpec(), last: dt.date = LAST) -> pl.DataFrame:
+def panel_of(frame: pl.DataFrame, share: float = 0.05, spec: FeatureSpec = SPEC, last: dt.date = LAST) -> pl.DataFrame:
+    days = pl.date_range(last + dt.timedelta(1), last + dt.timedelta(HORIZON), eager=True)
     future = (
         frame.select("unique_id", "product").unique()
-        .join(pl.DataFrame({"ds": pl.date_range(last + dt.timedelta(1), last + dt.timedelta(HORIZON), eager=True)}), how="cross")
+        .join(pl.DataFrame({"ds": days}), how="cross")
         .with_columns(closed=pl.col("ds").dt.weekday() == 7)
     )  # fmt: skip
     features = add_features(frame, spec)
@@ -94,7 +96,7 @@ def test_no_feature_changes_when_everything_after_the_origin_does(numbers: tuple
     cutoff = rolling_folds(LAST, HORIZON, 3, 1)[2].cutoff
     changed = frame.with_columns(y=pl.when(pl.col("ds") > cutoff).then(pl.col("y") * 7 + 1000).otherwise("y"))
     before, after = (
-        panel_of(one, spec=spec).filter((pl.col("origin") <= cutoff)).sort("kind", "unique_id", "origin", "horizon")
+        panel_of(one, spec=spec).filter(pl.col("origin") <= cutoff).sort("kind", "unique_id", "origin", "horizon")
         for one in (frame, changed)
     )
     names = ["unique_id", "origin", "horizon", "scale", "seasonal_naive", *feature_names(spec)]

@@ -87,7 +87,7 @@ def test_a_challenger_that_does_not_beat_the_naive_does_not_win() -> None:
     losses = shifted({"moving_average": -0.5})
     noise = np.random.default_rng(1).normal(0, 0.3, len(losses))
     losses["xgboost"] = losses[BASELINE] * (1 + noise - noise.mean() - 0.001)
-    found = decide(losses.drop(columns=[]), metrics_of(losses), "moving_average", SETTINGS)
+    found = decide(losses, metrics_of(losses), "moving_average", SETTINGS)
     by_name = {entry.algorithm: entry for entry in found.challengers}
     assert by_name["xgboost"].beats_naive is False
     assert by_name["xgboost"].relative_gain > 0.2
@@ -102,7 +102,8 @@ def test_a_biased_challenger_does_not_win_with_its_wape() -> None:
     alone = losses.drop(columns="random_forest")
     found = decide(alone, metrics_of(alone, biases), None, SETTINGS)
     assert found.winner == BASELINE
-    assert "its total is off by -45%, more than the 20% that is allowed" in found.reason
+    allowed = f"{SETTINGS.training.max_bias:.0%}"
+    assert f"its total is off by -45%, more than the {allowed} that is allowed" in found.reason
 
 
 def test_where_all_are_biased_the_least_biased_may_win() -> None:

@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -45,6 +46,16 @@ def object_store(store_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing-secret")
     return store_server
+
+
+@pytest.fixture
+def bucket(object_store: str) -> str:
+    """The server with one bucket, `lake`."""
+    import boto3
+
+    with closing(boto3.client("s3", endpoint_url=object_store, region_name="us-east-1")) as client:
+        client.create_bucket(Bucket="lake")
+    return object_store
 
 
 def _post(address: str) -> bool:

@@ -1,6 +1,5 @@
 """Tables in an object store: Spark writes through s3a, `deltalake` reads the same ones without Java."""
 
-import boto3
 import pytest
 
 from salesml_assets.config import S3Settings
@@ -8,11 +7,10 @@ from salesml_assets.lakehouse import LakeError, Lakehouse
 
 
 @pytest.fixture
-def lake(spark, object_store) -> Lakehouse:
-    boto3.client("s3", endpoint_url=object_store, region_name="us-east-1").create_bucket(Bucket="tables")
+def lake(spark, bucket) -> Lakehouse:
     # The session of the tests was started without credentials and for no store: this bucket gets its own.
     values = {
-        "endpoint": object_store,
+        "endpoint": bucket,
         "endpoint.region": "us-east-1",
         "path.style.access": "true",
         "connection.ssl.enabled": "false",
@@ -21,14 +19,14 @@ def lake(spark, object_store) -> Lakehouse:
         "secret.key": "testing-secret",
     }
     for key, value in values.items():
-        spark._jsc.hadoopConfiguration().set(f"fs.s3a.bucket.tables.{key}", value)
-    return Lakehouse("s3a://tables/lake", S3Settings(endpoint=object_store))
+        spark._jsc.hadoopConfiguration().set(f"fs.s3a.bucket.lake.{key}", value)
+    return Lakehouse("s3a://lake/below", S3Settings(endpoint=bucket))
 
 
 def test_months_in_an_object_store(spark, lake):
     schema = "product string, revenue double, month string"
     assert not lake.exists("sales")
-    with pytest.raises(LakeError, match="no table 'sales' in s3a://tables/lake"):
+    with pytest.raises(LakeError, match="no table 'sales' in s3a://lake/below"):
         lake.version("sales")
 
     first = [("a", 1.0, "2011-01"), ("a", 2.0, "2011-02"), ("u", 9.0, "undated")]

@@ -41,7 +41,9 @@ def test_each_requirement_of_the_project_is_pinned_to_a_version_that_it_allows(l
         assert found, f"{requirement} is not in {lock.name}: `make lock`"
         for pin in found:
             version = str(pin.specifier).removeprefix("==")
-            assert requirement.specifier.contains(version, prereleases=True), f"{lock.name}: {pin}, wanted {requirement}"
+            assert requirement.specifier.contains(version, prereleases=True), (
+                f"{lock.name}: {pin}, wanted {requirement}"
+            )
 
 
 def test_the_lock_for_tests_holds_that_for_runs() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from salesml_assets.forecasting.algorithms.base import Algorithm, Parameters
 from salesml_assets.forecasting.algorithms.learned import LABEL, VECTOR, WEIGHT, learned
@@ -17,7 +17,7 @@ def estimators(parameters: Parameters, settings: TrainingSettings) -> list[Estim
     """One sequence of boosted trees."""
     from pyspark.ml.regression import GBTRegressor
 
-    columns = {"featuresCol": VECTOR, "labelCol": LABEL, "weightCol": WEIGHT}
+    columns: dict[str, Any] = {"featuresCol": VECTOR, "labelCol": LABEL, "weightCol": WEIGHT}
     return [GBTRegressor(**columns, seed=settings.seed, minInstancesPerNode=5, **parameters)]
 
 

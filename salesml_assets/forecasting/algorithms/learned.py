@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from salesml_assets.forecasting.algorithms.base import (
     PanelColumns,
@@ -98,7 +98,9 @@ class Learned:
         from pyspark.ml import PipelineModel
 
         about = read_about(path)
-        loaded = [PipelineModel.load(f"{path}/model_{number}").stages[0] for number in range(about["models"])]
+        loaded: list[Any] = [
+            PipelineModel.load(f"{path}/model_{number}").stages[0] for number in range(about["models"])
+        ]
         return cls(PipelineModel.load(f"{path}/encoder"), tuple(loaded), tuple(about["inputs"]))
 
     def importance(self) -> dict[str, float]:
@@ -110,7 +112,7 @@ class Learned:
         return totals
 
 
-def _shares(model: Model, size: int) -> list[float]:
+def _shares(model: Any, size: int) -> list[float]:
     if hasattr(model, "get_feature_importances"):
         gains = model.get_feature_importances(importance_type="total_gain")
         weights = [float(gains.get(f"f{number}", 0.0)) for number in range(size)]

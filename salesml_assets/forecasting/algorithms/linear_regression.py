@@ -17,9 +17,7 @@ def estimators(parameters: Parameters, settings: TrainingSettings) -> list[Estim
     """One linear regression; the vector is scaled already."""
     from pyspark.ml.regression import LinearRegression
 
-    return [
-        LinearRegression(featuresCol=VECTOR, labelCol=LABEL, weightCol=WEIGHT, standardization=False, **parameters)
-    ]
+    return [LinearRegression(featuresCol=VECTOR, labelCol=LABEL, weightCol=WEIGHT, standardization=False, **parameters)]
 
 
 ALGORITHM = Algorithm(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from salesml_assets.forecasting.algorithms.base import Algorithm, Parameters
 from salesml_assets.forecasting.algorithms.learned import (
@@ -30,6 +30,7 @@ def estimators(parameters: Parameters, settings: TrainingSettings) -> list[Estim
 
     logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
     rest = {name: value for name, value in parameters.items() if name != "objective"}
+    tweedie: dict[str, Any] = {"tweedie_variance_power": 1.2}
     return [
         SparkXGBRegressor(
             features_col=VECTOR,
@@ -42,7 +43,7 @@ def estimators(parameters: Parameters, settings: TrainingSettings) -> list[Estim
             max_bin=128,
             verbosity=0,
             verbose=False,
-            **({"tweedie_variance_power": 1.2} if objective == TWEEDIE else {}),
+            **(tweedie if objective == TWEEDIE else {}),
             **rest,
         )
         for objective in parameters["objective"].split("+")

@@ -1,0 +1,185 @@
+"""Backtests, algorithms and the production model on a small shop."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from salesml_assets.config import Settings
+from salesml_assets.forecasting.algorithms import ALGORITHMS
+from salesml_assets.forecasting.backtest import Candidate, backtest, choose, training_rows
+from salesml_assets.forecasting.calendar import business_calendar, daily_rows, sales_series
+from salesml_assets.forecasting.features import add_features, feature_spec
+from salesml_assets.forecasting.intervals import BOUNDS, interval_table
+from salesml_assets.forecasting.leakage import changed_features
+from salesml_assets.forecasting.panel import folds_of, last_step, make_panel
+from salesml_assets.forecasting.partitions import map_series
+from salesml_assets.forecasting.planned import covariates_of, read_planned
+from salesml_assets.forecasting.production import Manifest, forecast, load, refit
+from salesml_assets_tests.forecasting.small import small_sales
+
+HORIZON = 7
+FAST = {
+    "random_forest": {"numTrees": [3], "maxDepth": [4]},
+    "gradient_boosting": {"maxIter": [2], "maxDepth": [3]},
+    "xgboost": {"objective": ["reg:tweedie", "reg:tweedie+reg:absoluteerror"], "n_estimators": [20]},
+}
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(
+        forecast={"horizon": HORIZON},
+        training={"max_rows": 2_000, "tree_rows": 1_000, "grids": FAST},
+        lake={"root": str(tmp_path_factory.mktemp("lake"))},
+    )
+
+
+@pytest.fixture(scope="module")
+def features(spark: SparkSession, settings: Settings) -> DataFrame:
+    sales = spark.createDataFrame(small_sales())
+    calendar = business_calendar(daily_rows(sales, "revenue"), "D")
+    series = sales_series(sales, settings, calendar).persist()
+    spec = feature_spec(settings, {})
+    return map_series(series, functools.partial(add_features, spec=spec), series.count()).persist()
+
+
+@pytest.fixture(scope="module")
+def panel(features: DataFrame, settings: Settings) -> DataFrame:
+    return make_panel(features, settings)[0].persist()
+
+
+def test_the_lowest_wape_without_structural_bias_is_chosen() -> None:
+    tried = [
+        (Candidate({"name": "median"}, 0.7, -0.5, 1.0), "median"),
+        (Candidate({"name": "mean"}, 0.9, -0.1, 1.0), "mean"),
+        (Candidate({"name": "worse"}, 1.0, 0.0, 1.0), "worse"),
+    ]
+    assert choose(tried)[1] == "mean"
+    assert choose(tried[:1])[1] == "median"
+
+
+def test_training_rows_end_at_the_cutoff_and_at_the_limit(panel: DataFrame, settings: Settings) -> None:
+    fold = folds_of(panel, settings)[1]
+    everything, count = training_rows(panel, fold.cutoff, 1_000_000)
+    assert everything.where(F.col("ds") > F.lit(fold.cutoff)).count() == 0
+    some, limit = training_rows(panel, fold.cutoff, count // 2)
+    assert some.count() == pytest.approx(limit, rel=0.15)
+    assert some.exceptAll(everything).count() == 0
+
+
+def test_volume_classes_go_from_big_to_small(panel: DataFrame) -> None:
+    classes = panel.select("unique_id", "volume_class").distinct().toPandas().set_index("unique_id")["volume_class"]
+    assert classes["p6"] == "A"
+    assert classes["p7"] == "C"  # sold nothing before the first scored origin
+
+
+def test_the_leakage_test_passes_and_can_fail(features: DataFrame, panel: DataFrame, settings: Settings) -> None:
+    result = changed_features(features, panel, settings, 5)
+    assert result.compared > 0
+    assert result.changed == []
+    assert result.latest_value <= result.cutoff
+    peeking = panel.withColumn("f_last", F.coalesce(F.col("y") / F.col("scale"), "f_last"))
+    assert changed_features(features, peeking, settings, 5).changed == ["f_last"]
+
+
+@pytest.mark.parametrize("name", list(ALGORITHMS))
+def test_an_algorithm_predicts_all_rows_and_the_same_ones_again(
+    name: str, panel: DataFrame, settings: Settings
+) -> None:
+    algorithm = ALGORITHMS[name]
+    folds = folds_of(panel, settings)
+    result = backtest(algorithm, panel, folds, algorithm.candidates(settings.training), settings)
+    predictions = result.predictions.orderBy("unique_id", "ds").toPandas()
+    wanted = panel.where("kind = 'score'").orderBy("unique_id", "ds").toPandas()
+    pd.testing.assert_frame_equal(predictions[["unique_id", "ds", "y"]], wanted[["unique_id", "ds", "y"]])
+    assert predictions["yhat"].notna().all()
+    assert (predictions["yhat"] >= 0).all()
+    again = backtest(algorithm, panel, folds, [result.parameters], settings)
+    pd.testing.assert_frame_equal(again.predictions.orderBy("unique_id", "ds").toPandas(), predictions)
+
+
+@pytest.mark.parametrize("name", ["moving_average", "linear_regression", "gradient_boosting", "xgboost"])
+def test_a_saved_model_forecasts_the_same_when_loaded(
+    name: str, panel: DataFrame, settings: Settings, tmp_path: Path
+) -> None:
+    algorithm = ALGORITHMS[name]
+    parameters = algorithm.candidates(settings.training)[-1]
+    fitted, rows = refit(algorithm, parameters, panel, last_step(panel), settings)
+    fitted.save(str(tmp_path / "model"))
+    loaded = load({"algorithm": name}, str(tmp_path / "model"))
+    future = panel.where("kind = 'future'")
+    first, second = (model.predict(future).orderBy("unique_id", "ds").toPandas()["yhat"] for model in (fitted, loaded))
+    pd.testing.assert_series_equal(first, second, check_exact=True)
+    assert fitted.importance() == pytest.approx(loaded.importance())
+    if algorithm.rows:
+        assert rows > 500
+        assert sum(fitted.importance().values()) == pytest.approx(1.0)
+        assert "f_mean_28" in fitted.importance()
+
+
+def test_every_series_gets_a_forecast(panel: DataFrame, settings: Settings) -> None:
+    algorithm = ALGORITHMS["moving_average"]
+    result = backtest(algorithm, panel, folds_of(panel, settings), [{"window": "medium"}], settings)
+    table = interval_table(result.predictions)
+    made = forecast(result.fitted, panel, table, settings, "moving_average", 1).toPandas()
+    assert len(made) == 8 * HORIZON
+    assert (made["lo95"] <= made["lo80"]).all()
+    assert (made["lo80"] <= made["yhat"]).all()
+    assert (made["yhat"] <= made["hi80"]).all()
+    assert (made["hi80"] <= made["hi95"]).all()
+    sundays = pd.to_datetime(made["ds"]).dt.day_of_week == 6
+    assert (made.loc[sundays, ["yhat", *BOUNDS]] == 0).all(axis=None)
+    assert set(made.loc[made["unique_id"] == "p7", "model"]) == {"moving_average (short series)"}
+    assert (made.loc[~sundays, "yhat"] > 0).all()
+
+
+def test_a_manifest_is_json(settings: Settings) -> None:
+    manifest = Manifest(
+        1, "xgboost", {"max_depth": 3}, dt.date(2023, 1, 1), 10, feature_spec(settings, {}), {"features": []},
+        [], settings.model_dump(mode="json"), {"sales": 0}, dt.datetime(2023, 1, 2, tzinfo=dt.UTC),
+    )  # fmt: skip
+    values = json.loads(manifest.to_json())
+    assert values["features"]["windows"] == list(feature_spec(settings, {}).windows)
+    assert set(values) == {field.name for field in dataclasses.fields(Manifest)}
+
+
+def test_covariates_planned_ahead_reach_the_days_they_are_planned_for(
+    spark: SparkSession, settings_for: Callable[..., Settings], tmp_path: Path
+) -> None:
+    sales = small_sales()
+    sales["promotion"] = (pd.to_datetime(sales["date"]).dt.day % 5 == 0).astype(float)
+    sales["campaign"] = sales["promotion"].map({1.0: "flyer", 0.0: "none"})
+    last = sales["date"].max()
+    days = pd.date_range(last, periods=HORIZON + 1)[1:]
+    plan = pd.DataFrame([(day, f"p{product}") for day in days for product in range(8)], columns=["date", "product"])
+    plan["promotion"] = (plan["date"].dt.day % 5 == 0).astype(float)
+    plan["campaign"] = plan["promotion"].map({1.0: "flyer", 0.0: "none"})
+    plan.assign(date=plan["date"].dt.date).to_parquet(tmp_path / "plan.parquet")
+    settings = settings_for(
+        sales={"columns": {"date": "date", "product": "product"}},
+        forecast={
+            "horizon": HORIZON,
+            "known_future": {"path": str(tmp_path / "plan.parquet"), "columns": ["promotion", "campaign"]},
+        },
+    )
+    frame = spark.createDataFrame(sales)
+    calendar = business_calendar(daily_rows(frame, "revenue"), "D")
+    series = sales_series(frame, settings, calendar, read_planned(spark, settings, calendar))
+    spec = feature_spec(settings, covariates_of(series, settings))
+    assert (spec.numbers, spec.texts) == (("promotion",), ("campaign",))
+    features = map_series(series, functools.partial(add_features, spec=spec), 2_000)
+    future = make_panel(features, settings)[0].where("kind = 'future'").toPandas()
+    promoted = pd.to_datetime(future["ds"]).dt.day % 5 == 0
+    assert (future["f_promotion"] == promoted.astype(float)).all()
+    assert set(future.loc[promoted, "c_campaign"]) == {"flyer"}
+    assert set(future.loc[~promoted, "c_campaign"]) == {"none"}
