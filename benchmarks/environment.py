@@ -30,7 +30,7 @@ def enter() -> None:
     wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
     if not STAMP.is_file() or STAMP.read_text() != wanted:
         print(f"setting up {FOLDER.relative_to(ROOT)}", flush=True)
-        venv.EnvBuilder(with_pip=True, clear=True).create(FOLDER)
+        venv.EnvBuilder(with_pip=True, clear=True, symlinks=True).create(FOLDER)
         subprocess.run(
             [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", LOCK],
             check=True,
