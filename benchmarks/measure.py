@@ -77,28 +77,45 @@ def run(
             cwd=folder,
             start_new_session=True,
         )
+        started_by_it: list[psutil.Process] = []
         peak = _Peak(process.pid)
         peak.start()
         try:
             code: int | None = process.wait(timeout=limit)
         except subprocess.TimeoutExpired:
             code = None
+            started_by_it = _descendants(process.pid)
         finally:
             seconds = time.perf_counter() - started
             peak.stop()
-            _end(process)
+            _end(process, started_by_it)
     return Measured(seconds, peak.bytes / MIB, code, log)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends what is left of the command's own session (a JVM outlives the Python that started it)."""
+def _end(process: subprocess.Popen[bytes], started: list[psutil.Process]) -> None:
+    """Ends what is left of the command: its process group, and what it started in groups of its own.
+
+    A JVM outlives the Python that started it, and Spark's Python workers have a group of their own.
+    """
     try:
         os.killpg(process.pid, signal.SIGTERM)
         time.sleep(1)
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
-        pass
+        pass  # all of the group has ended
     process.wait()
+    for child in started:
+        try:
+            child.kill()  # psutil knows a process by its start time as well: another one with its id is safe
+        except psutil.NoSuchProcess:
+            continue
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
 
 
 class _Peak(threading.Thread):

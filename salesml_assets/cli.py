@@ -116,12 +116,16 @@ def main() -> None:
     except ConfigurationError as error:
         _complain(str(error))
         sys.exit(MISUSED)
-    except (LakeError, BusyError) as error:
+    except (LakeError, BusyError, PreparationError) as error:
         _complain(str(error))
         sys.exit(FAILED)
     except KeyboardInterrupt:
         _complain("interrupted")
         sys.exit(INTERRUPTED)
+
+
+class PreparationError(RuntimeError):
+    """Something failed before the run was started."""
 
 
 def _run(
@@ -168,8 +172,13 @@ def _first_month(stack: ExitStack, settings: Settings, status: Status) -> str:
     from salesml_assets.resources.spark import spark_session
 
     status.update("looking at the source ...")
-    session = stack.enter_context(spark_session(settings))
-    return f"{preflight(session, settings).first_date:%Y-%m}"
+    try:
+        session = stack.enter_context(spark_session(settings))
+        return f"{preflight(session, settings).first_date:%Y-%m}"
+    except ConfigurationError:
+        raise
+    except Exception as error:  # of Spark, of the object store: all end the command in the same way
+        raise PreparationError(f"{SOURCE} cannot be looked at: {type(error).__name__}: {error}") from error
 
 
 def _explain(progress: Progress) -> int:

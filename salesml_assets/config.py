@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 ENV_PREFIX = "SALESML_"
 CONFIG_VARIABLE = "SALESML_CONFIG"
@@ -240,7 +241,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _cluster_needs_a_shared_lake(self) -> Settings:
-        if not self.spark.master.startswith("local") and "://" not in self.lake.root:
+        if not self.spark.master.startswith("local") and not re.match(r"(?!file:)\w+://", self.lake.root):
             raise ValueError(
                 f"lake.root: {self.lake.root!r} is a local folder, but spark.master is {self.spark.master!r}: the "
                 "executors would write to their own disks. Set lake.root to an address that all of them reach (s3a://...)"
@@ -266,13 +267,15 @@ def load_settings(path: Path | str | None = None) -> Settings:
     named = path or os.environ.get(CONFIG_VARIABLE)
     file = Path(named) if named else Path("salesml.yaml")
     if named and not file.is_file():
-        raise ConfigurationError(f"{CONFIG_VARIABLE}: there is no settings file {str(file)!r}")
+        raise ConfigurationError(f"{'' if path else f'{CONFIG_VARIABLE}: '}there is no settings file {str(file)!r}")
     _reject_unknown_variables()
     values = _read_yaml(file) if file.is_file() else {}
     try:
         settings = Settings(**values)
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
+    except SettingsError as error:
+        raise ConfigurationError(_explain_variable(error)) from None
     return _with_absolute_paths(settings, file.absolute().parent if file.is_file() else Path.cwd())
 
 
@@ -292,13 +295,25 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 
 def _reject_unknown_variables() -> None:
     """Environment variables with our prefix that no section knows are mistakes, too."""
-    for variable in sorted(os.environ):
-        section = variable.removeprefix(ENV_PREFIX).split("__")[0].lower()
-        known = variable in RESERVED_VARIABLES or section in Settings.model_fields
-        if variable.startswith(ENV_PREFIX) and not known:
+    for variable in sorted(_variables()):
+        section = variable.upper().removeprefix(ENV_PREFIX).split("__")[0].lower()
+        if section not in Settings.model_fields:
             raise ConfigurationError(
                 f"{variable}: there is no section {section!r}; sections: {', '.join(Settings.model_fields)}"
             )
+
+
+def _variables() -> list[str]:
+    """The environment variables that are settings, in whichever case they are written."""
+    return [name for name in os.environ if name.upper().startswith(ENV_PREFIX) and name not in RESERVED_VARIABLES]
+
+
+def _explain_variable(error: SettingsError) -> str:
+    """The variable that stands for a list or a mapping, and is not JSON."""
+    section = re.search(r'field "(\w+)"', str(error))
+    prefix = f"{ENV_PREFIX}{section.group(1) if section else ''}".upper()
+    names = sorted(name for name in _variables() if name.upper().startswith(prefix))
+    return f"{', '.join(names)}: lists and mappings are JSON, as in {ENV_PREFIX}FORECAST__SERIES='[\"product\"]'"
 
 
 def _explain(error: ValidationError) -> str:
@@ -316,7 +331,8 @@ def _explain(error: ValidationError) -> str:
 
 def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
     def absolute(path: str) -> str:
-        return path if "://" in path else str((base / path).resolve())
+        path = re.sub(r"^file:(//)?(?=/)", "", path)
+        return path if "://" in path else str((base / Path(path).expanduser()).resolve())
 
     known_future = settings.forecast.known_future
     planned = known_future.model_copy(update={"path": absolute(known_future.path)} if known_future.path else {})

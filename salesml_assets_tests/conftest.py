@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from salesml_assets.config import Settings
+from salesml_assets.config import ENV_PREFIX, Settings
+from salesml_assets.resources.java import VARIABLE as JAVA_CHOICE
 from salesml_assets.resources.spark import spark_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-SPARK = {"master": "local[2]", "driver_memory": "2g", "shuffle_partitions": 2}
+# Tests are many small queries: Java's thorough compiler costs them more than it gains.
+QUICK_JAVA = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}
+SPARK = {"master": "local[2]", "driver_memory": "2g", "shuffle_partitions": 2, "config": QUICK_JAVA}
+
+
+def pytest_configure() -> None:
+    """The user's own settings are no settings of the tests."""
+    for variable in [name for name in os.environ if name.startswith(ENV_PREFIX) and name != JAVA_CHOICE]:
+        del os.environ[variable]
 
 
 @pytest.fixture(scope="session")

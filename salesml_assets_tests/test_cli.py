@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -325,18 +326,19 @@ def test_the_models_are_listed_newest_first(salesml, project):
 @pytest.mark.timeout(240)
 def test_the_ui_shows_the_runs_of_the_command_under_their_job(salesml, project):
     assert salesml("run").code == 0
+    port = _free_port()
     with (project / "log").open("w") as log:
         process = subprocess.Popen(
-            [*COMMAND, "ui", "--port", "34177"], stdout=log, stderr=log, cwd=project, start_new_session=True
+            [*COMMAND, "ui", "--port", str(port)], stdout=log, stderr=log, cwd=project, start_new_session=True
         )
         try:
-            _until(lambda: _answers(34177), 180)
+            _until(lambda: _answers(port), 180)
             runs = """{ pipelineOrError(params: {pipelineName: "retrain", repositoryName: "__repository__",
                 repositoryLocationName: "salesml"}) { ... on Pipeline { runs { status } schedules { name } } } }"""
             asset = """{ assetNodeOrError(assetKey: {path: ["good"]}) { ... on AssetNode {
                 partitionStats { numMaterialized numPartitions } assetMaterializations(limit: 1) { runId } } } }"""
-            shown = _ask(34177, runs)["pipelineOrError"]
-            good = _ask(34177, asset)["assetNodeOrError"]
+            shown = _ask(port, runs)["pipelineOrError"]
+            good = _ask(port, asset)["assetNodeOrError"]
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(timeout=60)
@@ -354,6 +356,12 @@ def _ask(port: int, query: str) -> dict:
     )
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)["data"]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _answers(port: int) -> bool:

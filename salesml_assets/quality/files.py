@@ -25,12 +25,12 @@ class SourceFiles:
     Attributes:
         paths: Addresses of the files, sorted; empty and hidden ones left out.
         nested: Whether some lie in subfolders that are no `name=value` partitions.
-        folder: Whether the path itself is a folder.
+        root: The folder that holds them all; None for single files and for several folders.
     """
 
     paths: list[str]
     nested: bool
-    folder: bool
+    root: str | None
 
 
 def is_delta_table(spark: SparkSession, path: str) -> bool:
@@ -48,13 +48,13 @@ def list_files(spark: SparkSession, path: str) -> SourceFiles:
     found = system.globStatus(_path(spark, path))
     if not found:
         raise FileNotFoundError(path)
-    paths, nested, folder = [], False, False
+    paths, nested, roots = [], False, []
     for status in found:
         root = status.getPath().toString()
         if not status.isDirectory():
             paths += [root] if status.getLen() > 0 else []
             continue
-        folder = True
+        roots.append(root)
         below = system.listFiles(status.getPath(), True)
         while below.hasNext():
             file = below.next()
@@ -62,7 +62,7 @@ def list_files(spark: SparkSession, path: str) -> SourceFiles:
             if file.getLen() > 0 and not any(_hidden(part) for part in parts):
                 paths.append(file.getPath().toString())
                 nested |= any("=" not in part for part in parts[:-1])
-    return SourceFiles(sorted(paths), nested, folder and len(found) == 1)
+    return SourceFiles(sorted(paths), nested, roots[0] if len(found) == len(roots) == 1 else None)
 
 
 def group_by_head(paths: list[str], head: Callable[[str], str]) -> dict[str, list[str]]:

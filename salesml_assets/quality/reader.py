@@ -35,7 +35,10 @@ def first_sentence(error: Exception) -> str:
     """What went wrong in one line, without Spark's error class, plan and stack."""
     text = str(error.java_exception.toString()) if isinstance(error, Py4JJavaError) else str(error)
     line = text.strip().split("\n")[0]
-    line = re.sub(r"^(?:[\w.$]+(?:Exception|Error): )+", "", line)
+    # Some messages are but the thing that is wrong ("latin-1"); their class says what is wrong with it.
+    classes = re.match(r"^(?:[\w.$]+(?:Exception|Error): )+", line)
+    if classes and " " in line[classes.end() :]:
+        line = line[classes.end() :]
     line = re.sub(r"^\[[A-Z0-9_.]+\] ", "", line)
     return re.sub(r" ?SQLSTATE: \w+.*$", "", line).rstrip(". ")
 
@@ -93,7 +96,7 @@ def _read_files(spark: SparkSession, path: str, kind: str, options: dict[str, st
 def _reader(spark: SparkSession, path: str, files: SourceFiles, options: dict[str, str]) -> DataFrameReader:
     reader = spark.read.options(**({"recursiveFileLookup": "true"} if files.nested else {}))
     # Files named one by one keep the partition columns of their folders (`year=2024`).
-    return reader.options(**({"basePath": path} if files.folder and not files.nested else {})).options(**options)
+    return reader.options(**({"basePath": files.root} if files.root and not files.nested else {})).options(**options)
 
 
 def _read_parquet(

@@ -176,28 +176,31 @@ def _summarize(
     rows = canonical(delivered.withColumn("_met", met), settings, keep=["_met"])
     first, today = first_day(settings), settings.today
     date, kept = F.col("date"), F.col("_met")
-    usable = kept & (date >= F.lit(first)) & (date <= F.lit(today))
+    # An unreadable line is kept for quarantine, whatever its date.
+    readable = kept & F.col(f"source.{CORRUPT}").isNull() if CORRUPT in delivered.columns else kept
+    usable = readable & (date >= F.lit(first)) & (date <= F.lit(today))
     found = rows.agg(
         F.count_if(kept).alias("rows"),
         F.count_if(~kept).alias("left_out"),
-        F.count_if(kept & date.isNull()).alias("undated"),
-        F.count_if(kept & (date > F.lit(today))).alias("future"),
-        F.count_if(kept & (date < F.lit(first))).alias("early"),
+        F.count_if(readable).alias("readable"),
+        F.count_if(readable & date.isNull()).alias("undated"),
+        F.count_if(readable & (date > F.lit(today))).alias("future"),
+        F.count_if(readable & (date < F.lit(first))).alias("early"),
         F.min(F.when(usable, date)).alias("first"),
         F.max(F.when(usable, date)).alias("last"),
     ).first()
     assert found is not None
-    if found["rows"] == 0:
+    if found["readable"] == 0:
         if found["left_out"]:
             raise ConfigurationError(
                 f"sales.filter: none of the {found['left_out']:,} rows meets {settings.sales.filter!r}"
             )
-        raise ConfigurationError(f"sales.path: {settings.sales.path!r} holds no rows")
+        raise ConfigurationError(f"sales.path: {settings.sales.path!r} holds no rows that can be read")
     if found["first"] is None:
         raise ConfigurationError(
-            f"sales.columns.date: none of the {found['rows']:,} rows has a usable date: {found['undated']:,} have none "
-            f"that can be read, {found['future']:,} lie after today ({today}, clock.today), {found['early']:,} before "
-            f"sales.first_month ({settings.sales.first_month}). Dates in another form than 2011-12-09 take an "
+            f"sales.columns.date: none of the {found['readable']:,} rows has a usable date: {found['undated']:,} have "
+            f"none that can be read, {found['future']:,} lie after today ({today}, clock.today), {found['early']:,} "
+            f"before sales.first_month ({settings.sales.first_month}). Dates in another form than 2011-12-09 take an "
             f"expression: to_date(day, 'dd.MM.yyyy')"
         )
     _check_horizon(found["first"], found["last"], settings)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from salesml_assets.config import ConfigurationError
 
-OLDEST, NEWEST = 17, 23  # Hadoop 3.4 needs the security manager, which Java 24 has removed
+OLDEST, NEWEST = 17, 22  # Hadoop 3.4 asks Java who the user is in a way that Java 23 answers with an error
 VARIABLE = "SALESML_JAVA"
 CHOICES = ("own", "bundled")
 _DROPPED = "--add-modules=jdk.incubator.vector"

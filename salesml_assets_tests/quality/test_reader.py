@@ -35,12 +35,14 @@ def test_csv_is_text_with_rfc_4180_quotes(spark: SparkSession, tmp_path: Path) -
 def test_csv_options_and_compression(spark: SparkSession, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    (folder / "a.csv.gz").write_bytes(gzip.compress("dia;preço\n2024-01-01;1,5\n".encode("latin-1")))
-    (folder / "b.csv").write_bytes("preço;dia\n2,5;2024-01-02\n".encode("latin-1"))
+    (folder / "a.csv.gz").write_bytes(gzip.compress("dia;preço\n2024-01-01;1,5\n".encode("iso-8859-1")))
+    (folder / "b.csv").write_bytes("preço;dia\n2,5;2024-01-02\n".encode("iso-8859-1"))
     (folder / "empty.csv").touch()
     (folder / "_SUCCESS").write_text("x")
-    rows = read(spark, folder, "csv", sep=";", encoding="latin-1")
+    rows = read(spark, folder, "csv", sep=";", encoding="ISO-8859-1")
     assert sorted((row["dia"], row["preço"]) for row in rows) == [("2024-01-01", "1,5"), ("2024-01-02", "2,5")]
+    with pytest.raises(ConfigurationError, match=r"UnsupportedEncodingException: latin-1$"):
+        read(spark, folder, "csv", encoding="latin-1")
 
 
 def test_csv_without_a_header(spark: SparkSession, tmp_path: Path) -> None:
@@ -116,8 +118,8 @@ def test_json_lines_with_broken_ones(spark: SparkSession, tmp_path: Path) -> Non
 
 
 def test_json_arrays_by_option(spark: SparkSession, tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text('[\n{"qty": 1},\n{"qty": 2}\n]')
-    with pytest.raises(ConfigurationError, match=r"^sales\.format: no line of .* multiLine"):
+    (tmp_path / "a.json").write_text('[\n  {\n    "qty": 1\n  },\n  {\n    "qty": 2\n  }\n]')
+    with pytest.raises(ConfigurationError, match=r"^sales\.format: no line of .*multiLine"):
         read(spark, tmp_path, "json")
     assert read(spark, tmp_path, "json", multiLine="true") == [{"qty": 1}, {"qty": 2}]
 

@@ -120,7 +120,7 @@ def test_own_rules(spark: SparkSession, settings_for: MakeSettings) -> None:
         {"name": "other_country", "condition": "source.`Ship To` <> 'UK'"},
         {"name": "large", "condition": "quantity > 5", "action": "flag", "description": "A large order."},
         {"name": "stale", "condition": "date < today - interval 60 days"},
-        {"name": "odd", "condition": "abs(robust_z.quantity) > 3 or source.`Ship To` = 'nowhere'"},
+        {"name": "odd", "condition": "abs(robust_z.quantity) > 30 or source.`Ship To` = 'nowhere'"},
     ]
     columns = {"date": "day", "product": "item", "quantity": "qty", "revenue": "qty"}
     made = settings_for(sales={"columns": columns}, quality={"rules": rules, "outlier_bound": 50})

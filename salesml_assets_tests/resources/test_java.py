@@ -37,7 +37,7 @@ def test_packaged_java_where_there_is_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "fits"), [("1.8.0_392", False), ("11.0.2", False), ("17.0.15", True), ("21", True)]
+    ("version", "fits"), [("1.8.0_392", False), ("11.0.2", False), ("17.0.15", True), ("22", True), ("23", False)]
 )
 def test_java_on_the_path_if_spark_can_use_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, fits: bool
@@ -68,7 +68,7 @@ def test_the_user_can_insist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("SALESML_JAVA", "own")
     assert find_java() == tmp_path / "own" / "bin" / "java"
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ConfigurationError, match="no Java 17 to 23"):
+    with pytest.raises(ConfigurationError, match="no Java 17 to 22"):
         find_java()
     monkeypatch.setenv("SALESML_JAVA", "oracle")
     with pytest.raises(ConfigurationError, match="SALESML_JAVA: 'oracle'"):

@@ -24,7 +24,8 @@ TWO_SESSIONS = """
 import sys
 from salesml_assets.config import Settings
 from salesml_assets.resources.spark import spark_session
-settings = Settings(spark={"master": "local[2]", "driver_memory": "1g", "shuffle_partitions": 2})
+quick = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}
+settings = Settings(spark={"master": "local[2]", "driver_memory": "1g", "shuffle_partitions": 2, "config": quick})
 for version in range(2):
     with spark_session(settings) as spark:
         spark.range(7 + version).write.format("delta").mode("overwrite").save(sys.argv[1])
@@ -225,7 +226,8 @@ def test_plain_files_in_an_object_store_go_through_the_magic_committer(bucket: s
 import sys
 from salesml_assets.config import Settings
 from salesml_assets.resources.spark import spark_session
-spark = {"master": "local[2]", "driver_memory": "1g", "shuffle_partitions": 2}
+quick = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}
+spark = {"master": "local[2]", "driver_memory": "1g", "shuffle_partitions": 2, "config": quick}
 with spark_session(Settings(spark=spark, s3={"endpoint": sys.argv[1]})) as session:
     session.range(10).write.parquet("s3a://lake/files")
     session.range(10).write.format("delta").save("s3a://lake/table")
