@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,11 +19,11 @@ from salesml_assets.secrets import masked
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.status import Status
 
     from salesml_assets.progress import Progress
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+ERROR_LOG = Path(".salesml") / "error.log"
 SOURCE = "raw_sales"  # the asset that reads the source
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Sales forecasting.")
@@ -116,16 +117,18 @@ def main() -> None:
     except ConfigurationError as error:
         _complain(str(error))
         sys.exit(MISUSED)
-    except (LakeError, BusyError, PreparationError) as error:
+    except (LakeError, BusyError) as error:
         _complain(str(error))
         sys.exit(FAILED)
     except KeyboardInterrupt:
         _complain("interrupted")
         sys.exit(INTERRUPTED)
-
-
-class PreparationError(RuntimeError):
-    """Something failed before the run was started."""
+    except Exception as error:  # of Spark, of the object store, or a mistake of ours: kept for whoever looks into it
+        ERROR_LOG.parent.mkdir(parents=True, exist_ok=True)
+        ERROR_LOG.write_text(masked(traceback.format_exc()), encoding="utf-8")
+        reason = str(error).strip().partition("\n")[0]
+        _complain(f"{type(error).__name__}: {reason} (details: {ERROR_LOG.absolute()})")
+        sys.exit(FAILED)
 
 
 def _run(
@@ -141,16 +144,19 @@ def _run(
     quiet_logs()
     console = stack.enter_context(_own_console())
     progress = Progress(console)
-    with console.status("starting ...") as status:
+    with _spinner(console) as show:
         instance = stack.enter_context(dg.DagsterInstance.get())
         close_lost_runs(instance)
         request = RetrainRun(home, select)
-        first = _first_month(stack, settings, status) if SOURCE in request.names else None
+        first = None
+        if SOURCE in request.names:
+            show("looking at the source ...")
+            first = _first_month(stack, settings)
         months = request.months(since, first)
         for happened in request.execute(instance, months, full=since is None):
             if isinstance(happened, dg.DagsterEvent):
                 progress.follow(happened, time.monotonic())
-                status.update(progress.current or "...")
+                show(progress.current)
             else:
                 run = happened
     seconds = time.monotonic() - started
@@ -163,7 +169,7 @@ def _run(
     return 0
 
 
-def _first_month(stack: ExitStack, settings: Settings, status: Status) -> str:
+def _first_month(stack: ExitStack, settings: Settings) -> str:
     """The source's first month, 'yyyy-MM', after a look at whether the settings can work on it.
 
     The Spark session that this takes is the one that the run goes on with.
@@ -171,14 +177,8 @@ def _first_month(stack: ExitStack, settings: Settings, status: Status) -> str:
     from salesml_assets.quality.source import preflight
     from salesml_assets.resources.spark import spark_session
 
-    status.update("looking at the source ...")
-    try:
-        session = stack.enter_context(spark_session(settings))
-        return f"{preflight(session, settings).first_date:%Y-%m}"
-    except ConfigurationError:
-        raise
-    except Exception as error:  # of Spark, of the object store: all end the command in the same way
-        raise PreparationError(f"{SOURCE} cannot be looked at: {type(error).__name__}: {error}") from error
+    session = stack.enter_context(spark_session(settings))
+    return f"{preflight(session, settings).first_date:%Y-%m}"
 
 
 def _explain(progress: Progress) -> int:
@@ -200,6 +200,18 @@ def _own_console() -> Iterator[Console]:
 
     with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as stream:
         yield Console(file=stream)
+
+
+@contextmanager
+def _spinner(console: Console) -> Iterator[Callable[[str], None]]:
+    """What is being done just now, in the terminal's last line; nothing where there is no terminal."""
+    from rich.live import Live
+    from rich.spinner import Spinner
+
+    spinner = Spinner("dots", "starting ...")
+    # What assets print belongs into Dagster's logs: it is not sent to this console.
+    with Live(spinner, console=console, transient=True, redirect_stdout=False, redirect_stderr=False):
+        yield lambda text: spinner.update(text=text)
 
 
 def _complain(text: str) -> None:

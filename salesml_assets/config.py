@@ -19,7 +19,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 ENV_PREFIX = "SALESML_"
 CONFIG_VARIABLE = "SALESML_CONFIG"
-RESERVED_VARIABLES = {CONFIG_VARIABLE, "SALESML_JAVA"}
+# Secrets are no settings: they are read where they are used, and never shown.
+SMTP_USER, SMTP_PASSWORD, SLACK_WEBHOOK = "SALESML_SMTP_USER", "SALESML_SMTP_PASSWORD", "SALESML_SLACK_WEBHOOK"
+RESERVED_VARIABLES = {CONFIG_VARIABLE, "SALESML_JAVA", SMTP_USER, SMTP_PASSWORD, SLACK_WEBHOOK}
 KEYS = ("store", "category", "product")
 Name = Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
@@ -205,6 +207,29 @@ class ClockSettings(Section):
     )
 
 
+class AutomationSettings(Section):
+    """What the platform does by itself, and when."""
+
+    cron: str = Field("0 6 * * 1", description="When the whole job runs (cron).")
+    timezone: str = Field("UTC", description="Time zone of `cron`, such as America/Sao_Paulo.")
+    retries: int = Field(1, ge=0, le=10, description="How often a failed step is tried again; bad input is not.")
+    retry_minutes: float = Field(5.0, ge=0, description="Minutes before a failed step is tried again.")
+    max_run_hours: float = Field(12.0, gt=0, description="Hours after which a run counts as stuck and is ended.")
+    source_seconds: int = Field(60, ge=5, description="Seconds between two looks at the source for new months.")
+
+
+class NotificationSettings(Section):
+    """Who is told what happened, and how; secrets come from the environment only."""
+
+    smtp_host: str | None = Field(None, description="SMTP relay; none: mails are logged and not sent.")
+    smtp_port: int = Field(587, ge=1, le=65535, description="Port of the relay.")
+    smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", description="How the connection is secured.")
+    smtp_timeout_seconds: float = Field(20.0, gt=0, description="Seconds after which a relay counts as down.")
+    sender: str = Field("salesml@localhost", description="Sender of the mails.")
+    recipients: list[str] = Field(default_factory=list, description="Who gets the mails.")
+    ui_url: str = Field("http://127.0.0.1:3000", description="Address of the Dagster UI, for links.")
+
+
 class Settings(BaseSettings):
     """All settings of the platform."""
 
@@ -226,6 +251,8 @@ class Settings(BaseSettings):
     s3: S3Settings = Field(default_factory=S3Settings, description="The object store.")
     spark: SparkSettings = Field(default_factory=SparkSettings, description="The Spark session.")
     clock: ClockSettings = Field(default_factory=ClockSettings, description="The day of reference.")
+    automation: AutomationSettings = Field(default_factory=AutomationSettings, description="Schedule and sensors.")
+    notifications: NotificationSettings = Field(default_factory=NotificationSettings, description="Mails and Slack.")
 
     @classmethod
     def settings_customise_sources(

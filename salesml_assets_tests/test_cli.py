@@ -254,6 +254,16 @@ def test_the_reference_in_the_docs_is_up_to_date(salesml):
     assert salesml("config", "--reference").out == (ROOT / "docs" / "configuration.md").read_text()
 
 
+def test_any_other_failure_is_one_line_and_kept(salesml, project):
+    (project / "workspace.yaml").write_text("load_from: [{python_module: {module_name: no_such_module}}]")
+    outcome = salesml("run")
+
+    assert outcome.code == 1
+    assert len(outcome.err.splitlines()) == 1
+    assert "no_such_module" in outcome.err
+    assert "Traceback" in (project / ".salesml" / "error.log").read_text()
+
+
 FORECASTS = pa.table(
     {
         "unique_id": ["b/1", "a/1", "a/1"],

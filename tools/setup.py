@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from collections import deque
 from pathlib import Path
 
@@ -101,10 +102,12 @@ def say(line: str) -> None:
 
 def fingerprint(root: Path, kind: str) -> dict[str, str]:
     """What an environment is made from. That of tests holds all that runs need."""
-    names = ["pyproject.toml", LOCKS["run"]]
-    if kind == "dev":
-        names.append(LOCKS["dev"])
-    return {"folder": str(root / ".venv")} | {name: file_hash(root / name) for name in names}
+    names = [LOCKS["run"], LOCKS["dev"]] if kind == "dev" else [LOCKS["run"]]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    # Of the project itself, what pip looks at: a new rule of a linter makes no new environment.
+    parts = json.dumps([project.get("project"), project.get("build-system")], sort_keys=True)
+    stamp = {"folder": str(root / ".venv"), "project": hashlib.sha256(parts.encode()).hexdigest()}
+    return stamp | {name: file_hash(root / name) for name in names}
 
 
 def file_hash(path: Path) -> str:

@@ -156,6 +156,17 @@ def start_session(settings: Settings) -> SparkSession:
     return session
 
 
+def stop_session(session: SparkSession) -> None:
+    """Stops a session. Java itself ends with this process, or serves the next session.
+
+    A Java that is dead already (out of memory, killed) has stopped with all it had, and whatever asked it last has got
+    an error: one more from here would hide that one.
+    """
+    gateway = session.sparkContext._gateway
+    if gateway is None or gateway.proc.poll() is None:
+        session.stop()
+
+
 @contextmanager
 def spark_session(settings: Settings) -> Iterator[SparkSession]:
     """A session that is stopped at the end, whatever happens in between; one that ran before goes on running."""
@@ -165,7 +176,7 @@ def spark_session(settings: Settings) -> Iterator[SparkSession]:
         yield session
     finally:
         if ours:
-            session.stop()
+            stop_session(session)
 
 
 def _is_running() -> bool:
@@ -197,5 +208,5 @@ class SparkResource(dg.ConfigurableResource):
             yield self
         finally:
             if self._session is not None and self._ours:
-                self._session.stop()
+                stop_session(self._session)
             self._session = None

@@ -205,6 +205,22 @@ assert SparkSession.getActiveSession() is None
     assert "as planned" in answer.stderr
 
 
+@pytest.mark.slow
+def test_if_java_dies_the_error_of_the_work_is_the_one_that_is_raised() -> None:
+    code = """
+import os, signal
+from salesml_assets.config import Settings
+from salesml_assets.resources.spark import spark_session
+with spark_session(Settings(spark={"master": "local[1]", "driver_memory": "1g"})) as spark:
+    os.kill(spark.sparkContext._gateway.proc.pid, signal.SIGKILL)
+    spark.sparkContext._gateway.proc.wait()
+    raise RuntimeError("as planned")
+"""
+    answer = run_python(code)
+    assert answer.stderr.splitlines()[-1] == "RuntimeError: as planned"
+    assert "During handling" not in answer.stderr
+
+
 def test_the_resource_leaves_a_session_of_others_alone(spark) -> None:
     @dg.asset
     def counted(spark: SparkResource) -> int:
