@@ -35,7 +35,12 @@ app.add_typer(models_app, name="models")
 
 @app.command()
 def run(
-    select: Annotated[str | None, typer.Option(help="Assets to materialize, as in 'sales+,features'.")] = None,
+    select: Annotated[
+        str | None,
+        typer.Option(
+            help="Assets to materialize: 'sales,features', '*panel' (and all before), 'panel*' (and all after)."
+        ),
+    ] = None,
     since: Annotated[
         str | None, typer.Option(metavar="YYYY-MM", help="Load the months from this one on; default: the whole source.")
     ] = None,

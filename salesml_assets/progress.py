@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -23,7 +24,7 @@ MARKS = {
 }
 MODEL_COLUMNS = {
     "algorithm": "algorithm", "wape": "WAPE", "rmse": "RMSE", "mae": "MAE", "r2": "R²", "bias": "bias",
-    "coverage80": "80 % cover", "seconds": "seconds",
+    "coverage80": "in 80 %", "seconds": "seconds",
 }  # fmt: skip
 WRAPPERS = re.compile(r"Dagster(Execution|ResourceFunction|UserCode)\w*Error$")
 SHARES = {"wape", "bias", "coverage80"}
@@ -132,10 +133,11 @@ class Progress:
 def print_models(console: Console, progress: Progress) -> None:
     """The table of models, the promotion decision and where report and forecasts lie, as far as the run made them."""
     found: dict[str, Any] = {}
-    for name in ("model_comparison", "production_model"):
+    for name in ("model_comparison", "production_model", "report"):
         found |= progress.metadata.get(name, {})
     if models := _models(found.get("models")):
-        table = Table(title="Models, best first", title_justify="left")
+        # Without frames between the columns it fits into 80 characters.
+        table = Table(title="Models, best first", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for key, title in MODEL_COLUMNS.items():
             table.add_column(title, justify="left" if key == "algorithm" else "right", no_wrap=True)
         for model in sorted(models, key=lambda model: (model.get("wape") is None, model.get("wape"))):

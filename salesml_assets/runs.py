@@ -15,6 +15,7 @@ from salesml_assets.project import WORKSPACE
 from salesml_assets.resources.lake import FULL_LOAD_TAG
 
 if TYPE_CHECKING:
+    from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
     from dagster._core.definitions.reconstruct import ReconstructableJob
     from dagster._core.remote_origin import CodeLocationOrigin
 
@@ -29,7 +30,7 @@ class RetrainRun:
 
     Args:
         home: The project's folder, with the workspace file that says where the definitions are.
-        select: Assets in Dagster's selection syntax ("sales+", "key:model_comparison"); default: all of the job.
+        select: Assets in Dagster's selection syntax ("sales*", "key:model_comparison"); default: all of the job.
 
     Raises:
         ConfigurationError: There is no such asset.
@@ -146,20 +147,21 @@ def quiet_logs() -> None:
     warnings.filterwarnings("ignore", category=dg.BetaWarning)  # no matter of the user's
 
 
-def _selected(select: str, graph: object, candidates: set[dg.AssetKey]) -> set[dg.AssetKey]:
+def _selected(select: str, graph: BaseAssetGraph, candidates: set[dg.AssetKey]) -> set[dg.AssetKey]:
     try:
-        keys = dg.AssetSelection.from_coercible(_parts(select)).resolve(graph)  # type: ignore[arg-type]
+        keys = dg.AssetSelection.from_coercible(_parts(select)).resolve(graph)
     except dg.DagsterError as error:
         raise ConfigurationError(f"--select {select}: {str(error).splitlines()[0]}") from None
     chosen = set(keys & candidates)
     if not chosen:
         names = ", ".join(sorted(key.to_user_string() for key in candidates))
         raise ConfigurationError(f"--select {select}: there is no such asset; assets: {names}")
-    return chosen
+    # Assets that one step makes are made together.
+    return chosen | {key for name in chosen for key in graph.get(name).execution_set_asset_keys}
 
 
 def _parts(select: str) -> str | Sequence[str]:
-    """`sales,features+` is a list of selections; anything with brackets or words is one expression."""
+    """`sales,features*` is a list of selections; anything with brackets or words is one expression."""
     return select if any(sign in select for sign in "( :") else [part.strip() for part in select.split(",")]
 
 

@@ -44,7 +44,7 @@ class Candidate:
         parameters: What was tried.
         wape: Σ|y − ŷ| / Σ|y|.
         bias: Σ(ŷ − y) / Σ|y| on training rows.
-        seconds: Time of the fit and its scoring.
+        seconds: Time until it was fitted and scored, after the candidate before it.
     """
 
     parameters: Parameters
@@ -96,7 +96,10 @@ def fit(algorithm: Algorithm, panel: DataFrame, cutoff: object, settings: Settin
 
 def predict(fitted: Fitted, rows: DataFrame, settings: Settings) -> DataFrame:
     """Adds `yhat`, never negative where the target cannot be."""
-    predicted = fitted.predict(rows)
+    return _not_negative(fitted.predict(rows), settings)
+
+
+def _not_negative(predicted: DataFrame, settings: Settings) -> DataFrame:
     return predicted.withColumn("yhat", F.greatest("yhat", F.lit(0.0))) if settings.forecast.non_negative else predicted
 
 
@@ -120,22 +123,7 @@ def backtest(
     """
     tuning, *scored = folds
     score = functools.partial(_fold_rows, panel)
-    trainer, _ = fit(algorithm, panel, tuning.cutoff, settings)
-    tried: list[tuple[Candidate, Fitted]] = []
-    tuning_rows = score(tuning).persist()
-    seen = training_rows(panel, tuning.cutoff, BIAS_ROWS)[0].persist()
-    for number, parameters in enumerate(candidates, 1):
-        started = time.perf_counter()
-        model = trainer.fit(parameters)
-        wape, _ = _score(predict(model, tuning_rows, settings))
-        bias = _score(predict(model, seen, settings))[1] if len(candidates) > 1 and algorithm.rows else 0.0
-        tried.append((Candidate(parameters, wape, bias, time.perf_counter() - started), model))
-        report(
-            f"{algorithm.name}: candidate {number} of {len(candidates)} {parameters}: WAPE {wape:.4f}, bias {bias:+.3f}"
-        )
-    trainer.close()
-    tuning_rows.unpersist()
-    seen.unpersist()
+    tried = tune(algorithm, panel, tuning, candidates, settings, report)
     best, fitted = choose(tried)
     parts = [predict(fitted, score(tuning), settings)]
     rows = 0
@@ -150,6 +138,30 @@ def backtest(
         predictions = predictions.withColumn("category", F.lit(None).cast("string"))
     table = predictions.select(*PREDICTION_COLUMNS)
     return Backtest(best.parameters, [candidate for candidate, _ in tried], table, fitted, rows)
+
+
+def tune(
+    algorithm: Algorithm, panel: DataFrame, fold: Fold, candidates: list[Parameters], settings: Settings, report: Report
+) -> list[tuple[Candidate, Fitted]]:
+    """Fits every candidate up to the fold's cutoff and measures its error after it, and its bias before it."""
+    trainer, _ = fit(algorithm, panel, fold.cutoff, settings)
+    seen, _ = training_rows(panel, fold.cutoff, BIAS_ROWS)
+    kinds = [_fold_rows(panel, fold)]
+    if len(candidates) > 1 and algorithm.rows:
+        kinds.append(seen)
+    rows = trainer.encode(functools.reduce(lambda left, right: left.unionByName(right), kinds)).persist()
+    tried: list[tuple[Candidate, Fitted]] = []
+    started = time.perf_counter()
+    for number, (parameters, model) in enumerate(zip(candidates, trainer.fit_all(candidates), strict=True), 1):
+        wape, bias = _score(_not_negative(model.predict_encoded(rows), settings))
+        tried.append((Candidate(parameters, wape, bias, time.perf_counter() - started), model))
+        started = time.perf_counter()
+        report(
+            f"{algorithm.name}: candidate {number} of {len(candidates)} {parameters}: WAPE {wape:.4f}, bias {bias:+.3f}"
+        )
+    trainer.close()
+    rows.unpersist()
+    return tried
 
 
 def choose(tried: list[tuple[Candidate, Any]]) -> tuple[Candidate, Any]:
@@ -169,8 +181,13 @@ def _fold_rows(panel: DataFrame, fold: Fold) -> DataFrame:
 
 
 def _score(predictions: DataFrame) -> tuple[float, float]:
+    """WAPE on the rows to score, and bias on the training rows beside them (0 where there are none)."""
     error = F.col("yhat") - F.col("y")
-    wrong, off, volume = predictions.agg(F.sum(F.abs(error)), F.sum(error), F.sum(F.abs("y"))).first()  # type: ignore[misc]
-    if not volume:
+    sums = predictions.groupBy("kind").agg(
+        F.sum(F.abs(error)).alias("wrong"), F.sum(error).alias("off"), F.sum(F.abs("y")).alias("volume")
+    )
+    found = {row["kind"]: row for row in sums.collect()}
+    if SCORE not in found or not found[SCORE]["volume"]:
         raise ValueError("nothing was sold at the tuning origin: the series are too short or empty")
-    return wrong / volume, off / volume
+    bias = found[TRAIN]["off"] / found[TRAIN]["volume"] if TRAIN in found and found[TRAIN]["volume"] else 0.0
+    return found[SCORE]["wrong"] / found[SCORE]["volume"], bias

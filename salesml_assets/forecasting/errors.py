@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from salesml_assets.forecasting.metrics import significant
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 SHOWN_SERIES = 10
+ENOUGH = 0.95
 SAMPLE_ROWS = 5_000
 BINS = 41
 # Residuals beyond these quantiles stand in the outer bins.
@@ -61,10 +63,10 @@ def folds_of(sums: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_and_worst_series(predictions: DataFrame, count: int = SHOWN_SERIES) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The series with the lowest and the highest WAPE among those with enough volume.
+    """The series with the lowest and the highest WAPE among those with enough volume in the folds.
 
-    Enough means volume class A or B, which make up 95 % of the volume: the error of a series that hardly sells is
-    large and matters little.
+    Enough means that the series with more volume have less than 95 % of it: the error of a series that hardly sells
+    is large and matters little. A series that has stopped selling counts by what it sells now.
 
     Args:
         predictions: Of one algorithm.
@@ -74,11 +76,14 @@ def best_and_worst_series(predictions: DataFrame, count: int = SHOWN_SERIES) -> 
         Best (best first) and worst (worst first): `unique_id`, `wape`, `bias`, `volume` (Σ|y| over the folds).
     """
     error = F.col("yhat") - F.col("y")
+    total = Window.partitionBy()
+    above = total.orderBy(F.desc("volume"), "unique_id").rowsBetween(Window.unboundedPreceding, -1)
     series = (
-        predictions.where("fold >= 1 and volume_class in ('A', 'B')")
+        predictions.where("fold >= 1")
         .groupBy("unique_id")
         .agg(F.sum(F.abs(error)).alias("absolute"), F.sum(error).alias("signed"), F.sum(F.abs("y")).alias("volume"))
-        .where("volume > 0")
+        .withColumn("above", F.coalesce(F.sum("volume").over(above), F.lit(0.0)) / F.sum("volume").over(total))
+        .where((F.col("volume") > 0) & (F.col("above") < ENOUGH))
         .select(
             "unique_id",
             (F.col("absolute") / F.col("volume")).alias("wape"),

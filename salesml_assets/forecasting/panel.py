@@ -112,7 +112,7 @@ def feature_names(spec: FeatureSpec) -> list[str]:
     """The numeric features of a panel row, in the order in which models see them."""
     return [
         "f_horizon", "f_last", *[f"f_mean_{w}" for w in spec.windows], "f_ewm", "f_ewm_slow", "f_median",
-        "f_largest", "f_spread", "f_mean_sold", "f_zero_share", "f_zero_share_long", "f_since_sale", "f_age", "f_level",
+        "f_largest", "f_spread", "f_mean_sold", "f_zero_share", "f_zero_share_long", "f_since_sale", "f_level",
         "f_momentum",
         *[f"f_season_{k}" for k in range(1, _seasonal_lags(spec) + 1)], "f_season_mean", *_phase_names(spec),
         "f_year_ratio", "f_year_smooth", "f_has_year",
@@ -284,7 +284,6 @@ def _finish(rows: pl.LazyFrame, kind: str, horizon: int, spec: FeatureSpec, plan
         "f_zero_share": pl.col("zero_share").fill_null(0.0),
         "f_zero_share_long": pl.col("zero_share_long").fill_null(0.0),
         "f_since_sale": pl.col("since_sale").fill_null(pl.col("age")).cast(pl.Float64).log1p(),
-        "f_age": pl.col("age").cast(pl.Float64).log1p(),
         "f_level": scale.log(),
         "f_momentum": (pl.coalesce(f"mean_{_base_window(spec)}", fallback) / level).clip(-10.0, 10.0),
         "f_year_ratio": pl.col("_year_ratio").fill_null(1.0),

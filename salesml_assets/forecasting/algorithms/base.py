@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,6 +21,9 @@ class Fitted(Protocol):
 
     def predict(self, rows: DataFrame) -> DataFrame:
         """Adds `yhat`, in units of the target, to rows of the panel."""
+
+    def predict_encoded(self, encoded: DataFrame) -> DataFrame:
+        """Adds `yhat` to rows that went through the trainer's `encode`."""
 
     def save(self, path: str) -> None:
         """Writes the model below a path that Spark reaches, without pickle."""
@@ -60,6 +63,12 @@ class Trainer(Protocol):
 
     def fit(self, parameters: Parameters) -> Fitted:
         """Fits one set of parameters."""
+
+    def fit_all(self, candidates: Sequence[Parameters]) -> Iterator[Fitted]:
+        """Fits several sets of parameters and yields them in order."""
+
+    def encode(self, rows: DataFrame) -> DataFrame:
+        """Adds what `Fitted.predict_encoded` looks at, the same for every candidate."""
 
     def close(self) -> None:
         """Frees what was prepared."""

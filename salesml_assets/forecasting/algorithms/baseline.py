@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,8 @@ class Baseline:
 
         return rows.withColumn("yhat", F.col(self.column))
 
+    predict_encoded = predict
+
     def save(self, path: str) -> None:
         """Writes which column it is."""
         write_about({"column": self.column, "parameters": self.parameters}, path)
@@ -55,6 +57,14 @@ class BaselineTrainer:
     def fit(self, parameters: Parameters) -> Baseline:
         """Nothing to fit."""
         return Baseline(self.column_of(parameters), parameters)
+
+    def fit_all(self, candidates: Sequence[Parameters]) -> Iterator[Baseline]:
+        """The same for several sets of parameters."""
+        return map(self.fit, candidates)
+
+    def encode(self, rows: DataFrame) -> DataFrame:
+        """The rows as they are."""
+        return rows
 
     def close(self) -> None:
         """Nothing to free."""

@@ -7,7 +7,8 @@ algorithms is read when the code location loads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -72,16 +73,20 @@ class Learned:
 
     def predict(self, rows: DataFrame) -> DataFrame:
         """Adds `yhat`."""
+        return self.predict_encoded(self.encoder.transform(rows)).select(*rows.columns, "yhat")
+
+    def predict_encoded(self, encoded: DataFrame) -> DataFrame:
+        """Adds `yhat` to rows that the encoder has already been over."""
         from pyspark.sql import functions as F
 
-        result = self.encoder.transform(rows)
+        result = encoded
         predictions = []
         for number, model in enumerate(self.models):
             column = f"_prediction_{number}"
             result = model.transform(result).withColumnRenamed("prediction", column)
             predictions.append(F.col(column).cast("double"))
         mean = sum(predictions[1:], predictions[0]) / len(predictions)
-        return result.withColumn("yhat", mean * F.col("scale")).select(*rows.columns, "yhat")
+        return result.withColumn("yhat", mean * F.col("scale")).select(*encoded.columns, "yhat")
 
     def save(self, path: str) -> None:
         """Writes the encoder, and each regressor as a pipeline of its own."""
@@ -133,23 +138,40 @@ class LearnedTrainer:
     inputs: tuple[str, ...]
     estimators: EstimatorOf
     settings: TrainingSettings
-    fitted: dict[str, Model] = field(default_factory=dict)
+    pool: ThreadPoolExecutor
+    fitted: dict[str, Future[Model]] = field(default_factory=dict)
 
     def fit(self, parameters: Parameters) -> Learned:
         """Fits the regressor or regressors of one set of parameters."""
-        models = tuple(self._fit_once(estimator) for estimator in self.estimators(parameters, self.settings))
-        return Learned(self.fitted_encoder, models, self.inputs)
+        return next(self.fit_all([parameters]))
 
-    def _fit_once(self, estimator: Estimator) -> Model:
+    def fit_all(self, candidates: Sequence[Parameters]) -> Iterator[Learned]:
+        """Fits several sets of parameters, some at the same time, and yields them in order.
+
+        One fit on capped rows seldom keeps all cores busy: Spark's own work between the passes is done by one.
+        """
+        wanted = [[self._start(each) for each in self.estimators(one, self.settings)] for one in candidates]
+        for futures in wanted:
+            yield Learned(self.fitted_encoder, tuple(future.result() for future in futures), self.inputs)
+
+    def _start(self, estimator: Estimator) -> Future[Model]:
         """Candidates that are means of the same regressors share them."""
         values = estimator.extractParamMap().items()
         key = repr(sorted((parameter.name, repr(value)) for parameter, value in values))
         if key not in self.fitted:
-            self.fitted[key] = estimator.fit(self.encoded)
+            self.fitted[key] = self.pool.submit(estimator.fit, self.encoded)
         return self.fitted[key]
 
+    def encode(self, rows: DataFrame) -> DataFrame:
+        """Rows with the vector that all candidates look at."""
+        from pyspark.sql import functions as F
+
+        transformed = self.fitted_encoder.transform(rows)
+        return transformed.select(*[F.col(name) for name in (*rows.columns, VECTOR)])
+
     def close(self) -> None:
-        """Frees the encoded rows."""
+        """Frees the encoded rows; a fit that nobody waits for any more is not begun."""
+        self.pool.shutdown(cancel_futures=True)
         self.encoded.unpersist()
 
 
@@ -175,7 +197,9 @@ def learned(estimators: EstimatorOf) -> Callable[[DataFrame, PanelColumns, Train
         fitted = encoder(ordered, columns)
         transformed = fitted.transform(ordered)
         encoded = transformed.select(VECTOR, LABEL, NON_NEGATIVE_LABEL, WEIGHT).persist()
-        return LearnedTrainer(fitted, encoded, _input_names(transformed), estimators, settings)
+        encoded.count()  # once, before several fits would each begin to compute it
+        pool = ThreadPoolExecutor(parallelism, thread_name_prefix="fit")
+        return LearnedTrainer(fitted, encoded, _input_names(transformed), estimators, settings, pool)
 
     return prepare
 
