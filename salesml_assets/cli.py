@@ -1,4 +1,4 @@
-"""The command `salesml`: run the job, export forecasts, show settings and models, open the Dagster UI."""
+"""The command `salesml`: run the job, export forecasts, show settings, models and metrics, open the Dagster UI."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 ERROR_LOG = Path(".salesml") / "error.log"
+SPARK_LOG = Path(".salesml") / "spark.log"
 SOURCE = "raw_sales"  # the asset that reads the source
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Sales forecasting.")
@@ -113,6 +114,14 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
     os.execv(command[0], command)
 
 
+@app.command()
+def metrics(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 9464) -> None:
+    """Serve metrics for Prometheus on this machine; ends with Ctrl-C."""
+    from salesml_assets.exporter.server import main as serve_metrics
+
+    serve_metrics(port=port)
+
+
 def main() -> None:
     """Runs the command. Errors of use are one line; other failures name what failed."""
     from salesml_assets.lakehouse import LakeError
@@ -130,7 +139,8 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except Exception as error:  # of Spark, of the object store, or a mistake of ours: kept for whoever looks into it
         ERROR_LOG.parent.mkdir(parents=True, exist_ok=True)
-        ERROR_LOG.write_text(masked(traceback.format_exc()), encoding="utf-8")
+        java = SPARK_LOG.read_text(encoding="utf-8", errors="replace") if SPARK_LOG.is_file() else ""
+        ERROR_LOG.write_text(masked(f"{traceback.format_exc()}\n{java}".rstrip() + "\n"), encoding="utf-8")
         reason = str(error).strip().partition("\n")[0]
         _complain(f"{type(error).__name__}: {reason} (details: {ERROR_LOG.absolute()})")
         sys.exit(FAILED)
@@ -182,7 +192,8 @@ def _first_month(stack: ExitStack, settings: Settings) -> str:
     from salesml_assets.quality.source import preflight
     from salesml_assets.resources.spark import spark_session
 
-    session = stack.enter_context(spark_session(settings))
+    with _errors_in(SPARK_LOG):
+        session = stack.enter_context(spark_session(settings))
     return f"{preflight(session, settings).first_date:%Y-%m}"
 
 
@@ -205,6 +216,20 @@ def _own_console() -> Iterator[Console]:
 
     with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as stream:
         yield Console(file=stream)
+
+
+@contextmanager
+def _errors_in(file: Path) -> Iterator[None]:
+    """What is started inside keeps its error output in a file: Java and its Python workers talk a lot."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    terminal = os.dup(2)
+    try:
+        with file.open("w", encoding="utf-8") as log:
+            os.dup2(log.fileno(), 2)
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
 
 
 @contextmanager

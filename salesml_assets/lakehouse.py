@@ -88,8 +88,14 @@ class Lakehouse:
     def exists(self, name: str) -> bool:
         """Whether the table has a version to read; a folder in which a first write broke off is no table."""
         from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
 
-        return DeltaTable.is_deltatable(_rust_address(self.path(name)), self._options)
+        try:
+            # `DeltaTable.is_deltatable` would hold up all threads of the process until the store has answered.
+            DeltaTable(_rust_address(self.path(name)), storage_options=self._options)
+        except TableNotFoundError:
+            return False
+        return True
 
     def open(self, name: str, version: int | None = None) -> DeltaTable:
         """The table through the `deltalake` package (no Java).

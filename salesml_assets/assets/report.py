@@ -11,6 +11,7 @@ from salesml_assets.checks import all_checks
 from salesml_assets.config import Settings
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Lake
+from salesml_assets.resources.usage import usage_of_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,8 +54,10 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         page = render_report(data)
         path = files.write(page, REPORT, context.run_id, REPORT_FILE)
         figures = {picture.title: figure_markdown(picture.figure, picture.alt) for picture in pictures(data).values()}
+        used = usage_of_run()
         return dg.MaterializeResult(
             metadata={
+                **({"peak memory bytes": used.peak_memory_bytes, "cpu seconds": used.cpu_seconds} if used else {}),
                 "report": dg.PathMetadataValue(path),
                 "summary": dg.MarkdownMetadataValue(summary_markdown(data)),
                 **{title: dg.MarkdownMetadataValue(figure) for title, figure in figures.items()},

@@ -1,0 +1,95 @@
+"""What a scrape answers: all sources read side by side, and how that went."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+import dagster as dg
+from prometheus_client.registry import Collector
+
+from salesml_assets.config import Settings
+from salesml_assets.exporter.assets import read_assets
+from salesml_assets.exporter.catalogue import METRICS, SCRAPE, Family
+from salesml_assets.exporter.checks import CheckReader
+from salesml_assets.exporter.daemons import CodeLocationReader, read_daemons
+from salesml_assets.exporter.families import Families
+from salesml_assets.exporter.lake import ScrapedLake
+from salesml_assets.exporter.models import ComparisonReader, ModelReader
+from salesml_assets.exporter.monitoring import AccuracyReader, DriftReader
+from salesml_assets.exporter.runs import read_runs
+from salesml_assets.exporter.sources import Source
+from salesml_assets.exporter.steps import StepReader
+
+# Prometheus gives up after ten seconds by default, and would then have no metric at all.
+SCRAPE_SECONDS = 3.0
+
+
+class MetricsCollector(Collector):
+    """Collects the metrics of all sources, for any number of scrapes at a time.
+
+    Args:
+        sources: The sources.
+    """
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sources
+        self._lock = threading.Lock()
+        self._errors: Counter[str] = Counter()
+
+    def describe(self) -> Iterable[Family]:
+        """The names, without a read: Prometheus' registry asks when the collector is registered."""
+        return [metric.family() for metric in METRICS]
+
+    def collect(self) -> Iterable[Family]:
+        """The samples of this moment."""
+        deadline = time.monotonic() + SCRAPE_SECONDS
+        own = Families(SCRAPE)
+        filled = [own]
+        reads = [(source, source.start()) for source in self._sources]
+        for source, future in reads:
+            reading = source.fetch(future, max(0.0, deadline - time.monotonic()))
+            with self._lock:
+                self._errors[source.name] += reading.error is not None
+                errors = self._errors[source.name]
+            own.add("salesml_source_up", float(reading.error is None), source=source.name)
+            own.add("salesml_scrape_errors_total", errors, source=source.name)
+            own.add("salesml_scrape_duration_seconds", reading.seconds, source=source.name)
+            filled.append(reading.families)
+        return _merged(filled)
+
+
+def sources(settings: Settings, instance: dg.DagsterInstance, workspace: Path) -> list[Source]:
+    """All sources of the platform.
+
+    Args:
+        settings: The settings; `lake`, `s3` and `clock` are used.
+        instance: Dagster's instance.
+        workspace: The workspace file, which names the code locations.
+    """
+    lake = ScrapedLake(settings.lake.root, settings.s3)
+    return [
+        Source("runs", partial(read_runs, instance)),
+        Source("steps", StepReader(instance).read),
+        Source("assets", partial(read_assets, instance)),
+        Source("checks", CheckReader(instance).read),
+        Source("daemons", partial(read_daemons, instance)),
+        Source("code_locations", CodeLocationReader(workspace).read),
+        Source("production_model", ModelReader(lake, settings).read),
+        Source("model_comparison", ComparisonReader(lake).read),
+        Source("drift_report", DriftReader(lake, settings).read),
+        Source("forecast_accuracy", AccuracyReader(lake).read),
+    ]
+
+
+def _merged(filled: Sequence[Families]) -> list[Family]:
+    """One family for each metric, in the catalogue's order; families may be shared by scrapes and are not changed."""
+    merged = {metric.name: metric.family() for metric in METRICS}
+    for families in filled:
+        for name, family in families.items():
+            merged[name].samples.extend(family.samples)
+    return list(merged.values())

@@ -1,0 +1,79 @@
+"""The production model, and how the algorithms compare."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from salesml_assets.exporter.families import Families
+from salesml_assets.exporter.tables import CachedTable, business_now, unix_seconds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from salesml_assets.config import Settings
+    from salesml_assets.lakehouse import Lakehouse
+
+MODEL_COLUMNS = ("version", "algorithm", "cutoff", "trained_at", "decision")
+METRIC_COLUMNS = ("algorithm", "dimension", "segment", "value")
+
+
+class ModelReader:
+    """Reads the model in production.
+
+    Args:
+        lake: The lake.
+        settings: The settings; `clock` is used.
+    """
+
+    def __init__(self, lake: Lakehouse, settings: Settings) -> None:
+        self._table = CachedTable(lake, "production_model", MODEL_COLUMNS)
+        self._settings = settings
+
+    def read(self, families: Families) -> None:
+        """Version, algorithm and ages."""
+        versions = self._table.present_rows(families)
+        if versions is None:
+            return
+        newest = _newest(versions)
+        families.add("salesml_production_model_version", newest["version"])
+        families.add("salesml_production_model_info", 1, algorithm=newest["algorithm"])
+        families.add("salesml_production_model_age_seconds", time.time() - unix_seconds(newest["trained_at"]))
+        families.add(
+            "salesml_production_model_cutoff_age_seconds",
+            business_now(self._settings) - unix_seconds(newest["cutoff"]),
+        )
+
+
+class ComparisonReader:
+    """Reads the WAPE of the algorithms in the latest comparison.
+
+    Args:
+        lake: The lake.
+    """
+
+    def __init__(self, lake: Lakehouse) -> None:
+        self._table = CachedTable(lake, "model_comparison", METRIC_COLUMNS, [("metric", "=", "wape")])
+        self._models = CachedTable(lake, "production_model", MODEL_COLUMNS)
+
+    def read(self, families: Families) -> None:
+        """WAPE of each algorithm, and of the production model by horizon."""
+        wapes = self._table.present_rows(families)
+        if wapes is None:
+            return
+        for row in wapes[wapes["dimension"] == "total"].to_dict("records"):
+            families.add("salesml_backtest_wape_ratio", row["value"], algorithm=row["algorithm"])
+        versions = self._models.rows()
+        if versions is None or versions.empty:
+            return
+        # The comparison may list a champion's recipe under a name of its own; the decision says which.
+        newest = _newest(versions)
+        name = json.loads(newest["decision"]).get("winner", newest["algorithm"])
+        own = wapes[(wapes["dimension"] == "horizon") & (wapes["algorithm"] == name)]
+        for row in own.to_dict("records"):
+            families.add("salesml_production_model_backtest_wape_ratio", row["value"], horizon_bucket=row["segment"])
+
+
+def _newest(versions: pd.DataFrame) -> pd.Series:
+    return versions.sort_values("version").iloc[-1]

@@ -1,0 +1,93 @@
+"""The exporter's process: an HTTP server for Prometheus, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import dagster as dg
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+
+from salesml_assets.config import ConfigurationError, Settings, load_settings
+from salesml_assets.exporter.collector import MetricsCollector, sources
+from salesml_assets.project import WORKSPACE, enter_project
+
+LOG = logging.getLogger("salesml.metrics")
+HOST, PORT = "127.0.0.1", 9464
+STOP = (signal.SIGTERM, signal.SIGINT)
+
+
+def main(host: str = HOST, port: int = PORT) -> None:
+    """Serves the metrics of the project until SIGTERM or SIGINT.
+
+    Args:
+        host: Address to listen on.
+        port: Port to listen on.
+
+    Raises:
+        ConfigurationError: The settings cannot work, or the port is taken.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    home = enter_project()
+    settings = load_settings()
+    with dg.DagsterInstance.get() as instance:
+        serve(settings, instance, host, port, home / WORKSPACE)
+
+
+def serve(settings: Settings, instance: dg.DagsterInstance, host: str, port: int, workspace: Path) -> None:
+    """Serves the metrics until SIGTERM or SIGINT; to be called in the main thread.
+
+    Args:
+        settings: The settings; `lake`, `s3` and `clock` are used.
+        instance: Dagster's instance.
+        host: Address to listen on.
+        port: Port to listen on; 0: any that is free.
+        workspace: The workspace file, which names the code locations.
+
+    Raises:
+        ConfigurationError: The server cannot listen there.
+    """
+    stop = threading.Event()
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in STOP}
+    try:
+        with listening(settings, instance, host, port, workspace) as actual:
+            LOG.info("metrics on http://%s:%d/metrics", host, actual)
+            stop.wait()
+            LOG.info("stopped")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def listening(settings: Settings, instance: dg.DagsterInstance, host: str, port: int, workspace: Path) -> Iterator[int]:
+    """Serves the metrics in threads of their own, as long as the context lasts; like `serve` otherwise.
+
+    Yields:
+        The port.
+    """
+    registry = CollectorRegistry()
+    collector = MetricsCollector(sources(settings, instance, workspace))
+    # A first time that nobody waits for: pandas and the reader of Delta tables take a second to import.
+    collector.collect()
+    registry.register(collector)
+    ProcessCollector(registry=registry)
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as error:
+        raise ConfigurationError(f"metrics: cannot listen on {host}:{port}: {error.strerror}") from error
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
