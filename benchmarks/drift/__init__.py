@@ -1,0 +1,1 @@
+"""How often the drift tests cry wolf, and how fast they see a change."""
