@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
+import zoneinfo
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -215,7 +216,13 @@ class AutomationSettings(Section):
     retries: int = Field(1, ge=0, le=10, description="How often a failed step is tried again; bad input is not.")
     retry_minutes: float = Field(5.0, ge=0, description="Minutes before a failed step is tried again.")
     max_run_hours: float = Field(12.0, gt=0, description="Hours after which a run counts as stuck and is ended.")
-    source_seconds: int = Field(60, ge=5, description="Seconds between two looks at the source for new months.")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        if value not in zoneinfo.available_timezones():
+            raise ValueError(f"{value!r} is no time zone, such as 'America/Sao_Paulo'")
+        return value
 
 
 class NotificationSettings(Section):

@@ -1,4 +1,4 @@
-"""What Dagster loads: assets, checks, job, schedule and resources, by settings."""
+"""What Dagster loads: assets, checks, job, schedule, sensors and resources, by settings."""
 
 import dagster as dg
 
@@ -9,6 +9,7 @@ from salesml_assets.assets.models import model_assets
 from salesml_assets.assets.production import production_assets
 from salesml_assets.assets.report import report_assets
 from salesml_assets.automation.jobs import retrain_job, weekly_schedule
+from salesml_assets.automation.notifications import notification_sensors
 from salesml_assets.checks import all_checks
 from salesml_assets.config import Settings, load_settings
 from salesml_assets.resources.files import FileStore
@@ -31,8 +32,9 @@ def definitions(settings: Settings) -> dg.Definitions:
             *report_assets(settings),
         ],
         asset_checks=all_checks(settings),
-        jobs=[retrain_job()],
+        jobs=[retrain_job(settings)],
         schedules=[weekly_schedule(settings)],
+        sensors=notification_sensors(settings),
         resources={
             "spark": spark,
             "tables": tables,

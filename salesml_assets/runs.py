@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 JOB = "retrain"
 COMMAND_TAG = "salesml/started_by"  # marks the runs of the command line, which no run launcher looks after
 RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+RUN_CONFIG = {
+    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+    # Somebody waits for the command: what fails is said at once, and not tried again minutes later.
+    "execution": {"config": {"retries": {"disabled": {}}}},
+}
 
 
 class RetrainRun:
@@ -102,7 +106,7 @@ class RetrainRun:
         everything = self.assets == set(definition.asset_layer.selected_asset_keys)
         run = instance.create_run_for_job(
             job_def=definition,
-            run_config=QUIET,
+            run_config=RUN_CONFIG,
             tags=tags,
             asset_selection=None if everything else frozenset(self.assets),
             job_code_origin=self._job.get_python_origin(),

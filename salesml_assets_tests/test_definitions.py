@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from salesml_assets.config import Settings
+from salesml_assets.config import ConfigurationError, Settings
 from salesml_assets.definitions import definitions
 
 SNAPSHOT = Path(__file__).with_name("asset_graph.json")
@@ -22,7 +22,7 @@ def graph() -> dg.Definitions:
 
 
 def as_snapshot(graph: dg.Definitions) -> dict[str, object]:
-    """Assets with their dependencies and checks, jobs and schedules, as JSON has them."""
+    """Assets with their dependencies and checks, jobs, schedules and sensors, as JSON has them."""
     resolved = graph.resolve_asset_graph()
     assets = {
         key.to_user_string(): {
@@ -37,6 +37,7 @@ def as_snapshot(graph: dg.Definitions) -> dict[str, object]:
     return {
         "assets": assets,
         "jobs": sorted(name for name in repository.job_names if not name.startswith("__")),
+        "sensors": sorted(sensor.name for sensor in repository.sensor_defs),
         "schedules": {schedule.name: schedule.cron_schedule for schedule in repository.schedule_defs},
     }
 
@@ -56,6 +57,30 @@ def test_months_end_with_the_current_one(graph: dg.Definitions) -> None:
 def test_full_loads_have_no_partitions() -> None:
     full = definitions(Settings(sales={"load": "full"}))
     assert full.resolve_asset_graph().get(dg.AssetKey("sales")).partitions_def is None
+
+
+def test_everything_runs_by_itself_without_a_click(graph: dg.Definitions) -> None:
+    repository = graph.get_repository_def()
+    assert all(schedule.default_status == dg.DefaultScheduleStatus.RUNNING for schedule in repository.schedule_defs)
+    assert all(sensor.default_status == dg.DefaultSensorStatus.RUNNING for sensor in repository.sensor_defs)
+
+
+def test_schedule_and_retries_follow_the_settings() -> None:
+    automation = {"cron": "30 5 * * 2", "timezone": "America/Sao_Paulo", "retries": 2, "retry_minutes": 0.5,
+                  "max_run_hours": 1.5}  # fmt: skip
+    repository = definitions(Settings(automation=automation)).get_repository_def()
+    (schedule,) = repository.schedule_defs
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("30 5 * * 2", "America/Sao_Paulo")
+    job = repository.get_job(schedule.job_name)
+    assert job.tags["dagster/max_runtime"] == "5400"
+    policy = job.op_retry_policy
+    assert policy is not None
+    assert (policy.max_retries, policy.delay) == (2, 30)
+
+
+def test_a_wrong_cron_expression_names_its_key() -> None:
+    with pytest.raises(ConfigurationError, match=r"automation\.cron: 'mondays'"):
+        definitions(Settings(automation={"cron": "mondays"}))
 
 
 def test_loading_the_code_location_imports_no_engine() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from salesml_assets.assets.errors import input_errors_are_final
 from salesml_assets.config import Settings
 from salesml_assets.resources.lake import Table
 
@@ -39,7 +40,8 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def panel(features: Table) -> dg.Output[Table]:
         from salesml_assets.forecasting.panel import make_panel
 
-        rows, plan = make_panel(features, settings)
+        with input_errors_are_final():
+            rows, plan = make_panel(features, settings)
         metadata: dict[str, Any] = {
             "origin of the forecasts": str(plan.last),
             "origins of the backtest": [str(fold.cutoff) for fold in plan.folds[1:]],

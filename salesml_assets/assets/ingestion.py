@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from salesml_assets.assets.errors import input_errors_are_final
 from salesml_assets.config import Settings
 from salesml_assets.resources.lake import Table
 from salesml_assets.resources.spark import SparkResource
@@ -52,9 +53,10 @@ def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         from salesml_assets.quality.mapping import MONTH, UNDATED, with_month
         from salesml_assets.quality.source import preflight, read_source
 
-        summary = preflight(spark.session, settings)
+        with input_errors_are_final():
+            summary = preflight(spark.session, settings)
+            delivered = with_month(read_source(spark.session, settings), settings, settings.today)
         context.log.info(f"{summary.rows:,} rows from {summary.first_date} to {summary.last_date}")
-        delivered = with_month(read_source(spark.session, settings), settings, settings.today)
         loaded = months_of(context)
         if loaded is not None:
             delivered = delivered.where(delivered[MONTH].isin([*loaded, UNDATED]))
@@ -90,7 +92,8 @@ def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def sort_rows(raw_sales: Table) -> Iterator[dg.Output[Table]]:
         from salesml_assets.quality.split import accepted_rows, judge, quarantined_rows
 
-        judged = judge(raw_sales, settings, settings.today).persist()
+        with input_errors_are_final():
+            judged = judge(raw_sales, settings, settings.today).persist()
         yield dg.Output(accepted_rows(judged), "sales")
         yield dg.Output(quarantined_rows(judged), "quarantined_sales")
         judged.unpersist()
@@ -111,7 +114,8 @@ def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         from salesml_assets.forecasting.planned import read_planned
 
         calendar = business_calendar(daily_rows(sales, settings.forecast.target), settings.forecast.frequency)
-        planned = read_planned(sales.sparkSession, settings, calendar)
+        with input_errors_are_final():
+            planned = read_planned(sales.sparkSession, settings, calendar)
         metadata: dict[str, Any] = {
             "first day": str(calendar.first),
             "last step": str(calendar.last),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster._utils.schedules import is_valid_cron_string
 
 from salesml_assets.assets.ingestion import monthly_partitions
-from salesml_assets.config import Settings
+from salesml_assets.config import ConfigurationError, Settings
 
 JOB = "retrain"
-EVERY_MONDAY = "0 6 * * 1"
+MAX_RUNTIME_TAG = "dagster/max_runtime"  # seconds after which Dagster's run monitoring ends a run
 
 
 def partition_range_tags(settings: Settings, since: str | None = None) -> dict[str, str]:
@@ -24,24 +25,37 @@ def partition_range_tags(settings: Settings, since: str | None = None) -> dict[s
     return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: keys[-1]}
 
 
-def retrain_job() -> dg.UnresolvedAssetJobDefinition:
+def retrain_job(settings: Settings) -> dg.UnresolvedAssetJobDefinition:
     """Everything from the source to the forecasts, in one process, with one Spark session."""
+    automation = settings.automation
     return dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.all(),
         executor_def=dg.in_process_executor,
+        op_retry_policy=dg.RetryPolicy(max_retries=automation.retries, delay=60 * automation.retry_minutes),
+        tags={MAX_RUNTIME_TAG: str(round(3600 * automation.max_run_hours))},
         description="Load, check, train, compare, promote and forecast.",
     )
 
 
 def weekly_schedule(settings: Settings) -> dg.ScheduleDefinition:
-    """Runs the job every Monday morning."""
+    """Runs the job by `automation.cron`, from the start; a time that was missed is not caught up.
+
+    Raises:
+        ConfigurationError: `automation.cron` is no cron expression.
+    """
+    if not is_valid_cron_string(settings.automation.cron):
+        raise ConfigurationError(
+            f"automation.cron: {settings.automation.cron!r} is no cron expression, as '0 6 * * 1' is"
+        )
 
     @dg.schedule(
         job_name=JOB,
-        cron_schedule=EVERY_MONDAY,
+        cron_schedule=settings.automation.cron,
+        execution_timezone=settings.automation.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
         name="weekly_retrain",
-        description="Loads every month of the source and retrains, every Monday at six.",
+        description="Loads every month of the source and retrains.",
     )
     def weekly_retrain(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         return dg.RunRequest(tags=partition_range_tags(settings))
