@@ -225,6 +225,17 @@ class AutomationSettings(Section):
         return value
 
 
+class DriftSettings(Section):
+    """What counts as drift."""
+
+    alpha: float = Field(0.01, gt=0, lt=0.5, description="False discovery rate that is allowed over all tests.")
+    window_weeks: int = Field(2, ge=1, le=13, description="Weeks that count as recent.")
+    baseline_weeks: int = Field(8, ge=2, le=52, description="Weeks up to the training with which they are compared.")
+    errors: list[Literal["input", "target", "prediction", "mix", "series", "error"]] = Field(
+        default_factory=list, description="Kinds of drift whose check fails with severity ERROR; the others warn."
+    )
+
+
 class NotificationSettings(Section):
     """Who is told what happened, and how; secrets come from the environment only."""
 
@@ -259,6 +270,7 @@ class Settings(BaseSettings):
     spark: SparkSettings = Field(default_factory=SparkSettings, description="The Spark session.")
     clock: ClockSettings = Field(default_factory=ClockSettings, description="The day of reference.")
     automation: AutomationSettings = Field(default_factory=AutomationSettings, description="Schedule and sensors.")
+    drift: DriftSettings = Field(default_factory=DriftSettings, description="What counts as drift.")
     notifications: NotificationSettings = Field(default_factory=NotificationSettings, description="Mails and Slack.")
 
     @classmethod

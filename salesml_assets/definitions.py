@@ -6,6 +6,7 @@ from salesml_assets.assets.evaluation import evaluation_assets
 from salesml_assets.assets.features import feature_assets
 from salesml_assets.assets.ingestion import ingestion_assets
 from salesml_assets.assets.models import model_assets
+from salesml_assets.assets.monitoring import monitoring_assets
 from salesml_assets.assets.production import production_assets
 from salesml_assets.assets.report import report_assets
 from salesml_assets.automation.jobs import retrain_job, weekly_schedule
@@ -30,6 +31,7 @@ def definitions(settings: Settings) -> dg.Definitions:
             *evaluation_assets(settings),
             *production_assets(settings),
             *report_assets(settings),
+            *monitoring_assets(settings),
         ],
         asset_checks=all_checks(settings),
         jobs=[retrain_job(settings)],

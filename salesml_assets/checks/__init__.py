@@ -6,6 +6,7 @@ from salesml_assets.checks.evaluation import evaluation_checks
 from salesml_assets.checks.features import feature_checks
 from salesml_assets.checks.ingestion import ingestion_checks
 from salesml_assets.checks.models import model_checks
+from salesml_assets.checks.monitoring import monitoring_checks
 from salesml_assets.checks.production import production_checks
 from salesml_assets.config import Settings
 
@@ -18,4 +19,5 @@ def all_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
         *model_checks(settings),
         *evaluation_checks(settings),
         *production_checks(settings),
+        *monitoring_checks(settings),
     ]
