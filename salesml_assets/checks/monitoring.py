@@ -39,7 +39,7 @@ def measure_drift(tables: Lake, settings: Settings) -> Iterator[Finding]:
     found = {summary.kind: summary for summary in summaries(report)}
     for kind in DESCRIPTIONS:
         tests = report[report["kind"] == kind]
-        shown = tests.sort_values("p_adjusted").head(SHOWN)[list(COLUMNS)].astype({"drifted": str})
+        shown = tests.sort_values("p_adjusted").head(SHOWN)[list(COLUMNS)].round(4).astype({"drifted": str})
         rows: list[dict[str, Any]] = shown.to_dict("records")  # type: ignore[assignment]
         summary = found.get(kind)
         yield Finding(
