@@ -85,6 +85,13 @@ def report() -> dg.MaterializeResult:
 defs = dg.Definitions(
     assets=[lines, sort_lines, series, model_comparison, forecasts, report],
     asset_checks=[dense, fresh],
-    jobs=[dg.define_asset_job("retrain", selection=dg.AssetSelection.all(), executor_def=dg.in_process_executor)],
+    jobs=[
+        dg.define_asset_job(
+            "retrain",
+            selection=dg.AssetSelection.all(),
+            executor_def=dg.in_process_executor,
+            op_retry_policy=dg.RetryPolicy(max_retries=1, delay=300),  # which the command does not wait for
+        )
+    ],
     resources={"io_manager": dg.mem_io_manager},
 )

@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from salesml_assets.assets.evaluation import GROUP, REPORT_FILE, latest_comparison
 from salesml_assets.assets.production import FORECASTS, MODEL
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REPORT = "report"
+EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
 
 def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -75,16 +77,19 @@ def _metadata_of(instance: dg.DagsterInstance, asset: str, name: str, default: A
 
 
 def latest_checks(instance: dg.DagsterInstance, settings: Settings) -> "pd.DataFrame":
-    """The latest result of every asset check: `check, passed, severity, detail`."""
+    """The latest result of every asset check: `check, passed, severity, detail`.
+
+    Checks that the run has still before it are shown as they ended last time.
+    """
     import pandas as pd
 
-    keys = [key for checks in all_checks(settings) for key in checks.check_keys]
-    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    keys = sorted(key for checks in all_checks(settings) for key in checks.check_keys)
     rows = []
-    for key, record in sorted(records.items(), key=lambda item: item[0].to_user_string()):
-        event = record.event.dagster_event if record.event else None
-        evaluation = event.asset_check_evaluation_data if event else None
-        if evaluation is not None:
+    for key in keys:
+        records = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=EVALUATED)
+        event = records[0].event.dagster_event if records and records[0].event else None
+        if event is not None:
+            evaluation = event.asset_check_evaluation_data
             rows.append(
                 {
                     "check": f"{key.asset_key.to_user_string()}: {key.name}",

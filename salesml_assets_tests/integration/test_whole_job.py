@@ -20,6 +20,7 @@ import yaml
 from salesml_assets.config import Settings
 from salesml_assets.exports import FORECAST_COLUMNS
 from salesml_assets.lakehouse import Lakehouse
+from salesml_assets_tests.conftest import QUICK_JAVA
 from salesml_assets_tests.forecasting.small import DAYS, START, small_sales
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ SETTINGS: dict[str, Any] = {
         },
     },
     "clock": {"today": START + dt.timedelta(DAYS)},
-    "spark": {"driver_memory": "2g", "config": {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}},
+    "spark": {"driver_memory": "2g", "config": QUICK_JAVA},
 }
 
 
