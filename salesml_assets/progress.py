@@ -27,6 +27,8 @@ MODEL_COLUMNS = {
     "coverage80": "in 80 %", "seconds": "seconds",
 }  # fmt: skip
 WRAPPERS = re.compile(r"Dagster(Execution|ResourceFunction|UserCode)\w*Error$|Failure$|RetryRequestedFromPolicy$")
+# Under a retry policy Dagster asks for another try after an interrupt, too; after an error, by the policy's own name.
+INTERRUPTIONS = {"DagsterExecutionInterruptedError", "KeyboardInterrupt", "RetryRequested"}
 SHARES = {"wape", "bias", "coverage80"}
 
 
@@ -109,9 +111,11 @@ class Progress:
     def _note_failure(self, step: str, error: Any, otherwise: str) -> None:
         # What the step raised stands below Dagster's own errors about the step.
         while error is not None and error.cause is not None and WRAPPERS.match(error.cls_name or ""):
+            if error.cls_name in INTERRUPTIONS:
+                break
             error = error.cause
         kind = (error.cls_name or "") if error else ""
-        if kind in {"DagsterExecutionInterruptedError", "KeyboardInterrupt"}:
+        if kind in INTERRUPTIONS:
             self.interrupted = True
         message = re.sub(rf"^[\w.]*{re.escape(kind)}: ", "", error.message.strip()) if error else otherwise
         self.failures.append(Failure(step, kind, masked(_without_java(message))))

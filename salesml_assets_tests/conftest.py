@@ -16,8 +16,8 @@ from salesml_assets.resources.spark import spark_session
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Tests are many small queries: Java's thorough compiler costs them more than it gains. Without it Java reserves 48 MB for
-# compiled code, which Spark's generated classes fill; after that it compiles no more, and some Javas even end.
+# Tests are many small queries: Java's thorough compiler costs them more than it gains. Without it Java reserves 48 MB
+# for compiled code, which Spark's generated classes fill; after that it compiles no more, and some Javas even end.
 QUICK_JAVA = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"}
 SPARK = {"master": "local[2]", "driver_memory": "2g", "shuffle_partitions": 2, "config": QUICK_JAVA}
 
