@@ -109,11 +109,7 @@ class Progress:
         self._note_failure(step, event.step_failure_data.error, event.message or "")
 
     def _note_failure(self, step: str, error: Any, otherwise: str) -> None:
-        # What the step raised stands below Dagster's own errors about the step.
-        while error is not None and error.cause is not None and WRAPPERS.match(error.cls_name or ""):
-            if error.cls_name in INTERRUPTIONS:
-                break
-            error = error.cause
+        error = raised_error(error)
         kind = (error.cls_name or "") if error else ""
         if kind in INTERRUPTIONS:
             self.interrupted = True
@@ -132,6 +128,19 @@ class Progress:
         if note:
             text += f"  [dim]{escape(masked(note))}[/dim]"
         self.console.print(text, soft_wrap=True, highlight=False)
+
+
+def raised_error(error: Any) -> Any:
+    """What a step raised: it stands below Dagster's own errors about the step. An interrupt is taken as it is.
+
+    Args:
+        error: Dagster's `SerializableErrorInfo`, or None.
+    """
+    while error is not None and error.cause is not None and WRAPPERS.match(error.cls_name or ""):
+        if error.cls_name in INTERRUPTIONS:
+            break
+        error = error.cause
+    return error
 
 
 def print_models(console: Console, progress: Progress) -> None:

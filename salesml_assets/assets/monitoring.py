@@ -1,6 +1,5 @@
 """What came of the forecasts, and whether the world has moved since the model was trained."""
 
-import datetime as dt
 from typing import Any
 
 import dagster as dg
@@ -53,14 +52,12 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         newest = latest_version(tables.tables)
         if newest is None:
             raise dg.Failure(f"there is no production model yet: materialize {MODEL} first")
-        versions = tables.read_pandas(MODEL, ["version", "cutoff"])
-        cutoff = dt.date.fromisoformat(str(versions.loc[versions["version"] == newest.version, "cutoff"].item())[:10])
         (last,) = sales_series.agg(F.max("ds")).first()
         columns = ["unique_id", "origin", "ds", "y", "yhat"]
         predictions = past_forecasts(sales_series.sparkSession, tables.tables, sales_series, settings).select(*columns)
         if tables.exists(newest.algorithm):
             predictions = predictions.unionByName(tables.read(newest.algorithm).select(*columns))
-        inputs = drift_inputs(sales, predictions, settings, last, cutoff)
+        inputs = drift_inputs(sales, predictions, settings, last, newest.cutoff)
         parameters = DriftParameters(
             alpha=settings.drift.alpha, window=settings.drift.window_weeks, baseline=settings.drift.baseline_weeks
         )

@@ -19,7 +19,7 @@ from salesml_assets.automation.messages import (
     retrain_succeeded,
     run_failed,
 )
-from salesml_assets.progress import WRAPPERS
+from salesml_assets.progress import raised_error
 
 OWN_TAGS = "salesml/"
 OUTCOME_ASSETS = ("raw_sales", "quarantined_sales", "model_comparison", "production_model", "report")
@@ -98,9 +98,6 @@ def _metadata(instance: dg.DagsterInstance, asset: str, entry: EventLogEntry) ->
 
 def _step_error(entry: EventLogEntry) -> tuple[str, str]:
     data = entry.get_dagster_event().step_failure_data
-    error = data.error
-    # What the step raised stands below Dagster's own errors about the step.
-    while error is not None and error.cause is not None and WRAPPERS.match(error.cls_name or ""):
-        error = error.cause
+    error = raised_error(data.error)
     told = data.user_failure_data.description if data.user_failure_data else None
     return entry.step_key or "?", told or (error.message if error else entry.user_message)

@@ -145,10 +145,9 @@ def tune(
 ) -> list[tuple[Candidate, Fitted]]:
     """Fits every candidate up to the fold's cutoff and measures its error after it, and its bias before it."""
     trainer, _ = fit(algorithm, panel, fold.cutoff, settings)
-    seen, _ = training_rows(panel, fold.cutoff, BIAS_ROWS)
     kinds = [_fold_rows(panel, fold)]
     if len(candidates) > 1 and algorithm.rows:
-        kinds.append(seen)
+        kinds.append(training_rows(panel, fold.cutoff, BIAS_ROWS)[0])
     rows = trainer.encode(functools.reduce(lambda left, right: left.unionByName(right), kinds)).persist()
     tried: list[tuple[Candidate, Fitted]] = []
     started = time.perf_counter()

@@ -76,12 +76,14 @@ class Version:
         algorithm: Name in the table of algorithms.
         parameters: Its parameters.
         path: Folder of the model and its manifest.
+        cutoff: Last step that it learned from.
     """
 
     version: int
     algorithm: str
     parameters: Parameters
     path: str
+    cutoff: dt.date
 
     @property
     def folder(self) -> str:
@@ -93,9 +95,10 @@ def latest_version(tables: Lakehouse) -> Version | None:
     """The model in production; None before the first one."""
     if not tables.exists(TABLE):
         return None
-    versions = tables.read_pandas(TABLE, ["version", "algorithm", "parameters", "path"])
+    versions = tables.read_pandas(TABLE, ["version", "algorithm", "parameters", "path", "cutoff"])
     newest = versions.sort_values("version").iloc[-1]
-    return Version(int(newest["version"]), newest["algorithm"], json.loads(newest["parameters"]), newest["path"])
+    parameters, cutoff = json.loads(newest["parameters"]), dt.date.fromisoformat(str(newest["cutoff"])[:10])
+    return Version(int(newest["version"]), newest["algorithm"], parameters, newest["path"], cutoff)
 
 
 def champion_recipe(tables: Lakehouse) -> Recipe | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -9,17 +10,13 @@ from pyspark.sql import functions as F
 from salesml_assets.forecasting.metrics import horizon_bucket
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
     from salesml_assets.config import Settings
     from salesml_assets.lakehouse import Lakehouse
 
 FORECASTS = "forecasts"
 MOST_VERSIONS = 60  # of the table of forecasts: more than a year of weekly ones
-ACCURACY_SCHEMA = (
-    "model_version int, week date, horizon_bucket string, wape double, bias double, rows long, volume double, "
-    "baseline_wape double"
-)
 PAST_SCHEMA = "unique_id string, model_version int, origin date, ds date, horizon int, yhat double, y double"
 
 
@@ -38,25 +35,18 @@ def past_forecasts(spark: SparkSession, tables: Lakehouse, series: DataFrame, se
         `unique_id`, `model_version`, `origin`, `ds`, `horizon` (steps), `yhat`, `y`. Of several forecasts made by the
         same model at the same origin, that of the last run.
     """
-    if not tables.exists(FORECASTS):
+    commits = tables.history(FORECASTS, MOST_VERSIONS) if tables.exists(FORECASTS) else []
+    columns: list[Column | str] = ["unique_id", "model_version", F.col("cutoff").alias("origin"), "ds", "yhat"]
+    versions = [
+        tables.read(spark, FORECASTS, commit.version).select(*columns, F.lit(commit.version).alias("_v"))
+        for commit in commits
+        if commit.rows_written
+    ]
+    if not versions:
         return spark.createDataFrame([], PAST_SCHEMA)
     step = 1 if settings.forecast.frequency == "D" else 7
     actual = series.where(~F.col("closed") & F.col("y").isNotNull()).select("unique_id", "ds", "y")
-    made = None
-    for commit in tables.history(FORECASTS, MOST_VERSIONS):
-        if commit.rows_written == 0:
-            continue
-        version = tables.read(spark, FORECASTS, commit.version).select(
-            "unique_id",
-            "model_version",
-            F.col("cutoff").alias("origin"),
-            "ds",
-            "yhat",
-            F.lit(commit.version).alias("_v"),
-        )
-        made = version if made is None else made.unionByName(version)
-    if made is None:
-        return spark.createDataFrame([], PAST_SCHEMA)
+    made = functools.reduce(lambda left, right: left.unionByName(right), versions)
     newest = made.groupBy("unique_id", "model_version", "origin", "ds").agg(F.max_by("yhat", "_v").alias("yhat"))
     horizon = (F.date_diff("ds", "origin") / step).cast("int").alias("horizon")
     return newest.join(actual, ["unique_id", "ds"]).select(
@@ -73,8 +63,8 @@ def forecast_accuracy(past: DataFrame, series: DataFrame, settings: Settings) ->
         settings: The settings.
 
     Returns:
-        The columns of `ACCURACY_SCHEMA`: `week` is the Monday of the target's week, `wape` = Σ|y - ŷ| / Σ|y|, `bias` =
-        Σ(ŷ - y) / Σ|y| (null where nothing was sold), `volume` = Σ|y|.
+        `model_version`, `week` (Monday of the target's week), `horizon_bucket`, `wape` = Σ|y - ŷ| / Σ|y| and `bias` =
+        Σ(ŷ - y) / Σ|y| (null where nothing was sold), `rows`, `volume` = Σ|y|, `baseline_wape`.
     """
     weekly = settings.forecast.frequency != "D"
     season = 364 if weekly else 7

@@ -164,10 +164,7 @@ class LearnedTrainer:
 
     def encode(self, rows: DataFrame) -> DataFrame:
         """Rows with the vector that all candidates look at."""
-        from pyspark.sql import functions as F
-
-        transformed = self.fitted_encoder.transform(rows)
-        return transformed.select(*[F.col(name) for name in (*rows.columns, VECTOR)])
+        return self.fitted_encoder.transform(rows).select(*rows.columns, VECTOR)
 
     def close(self) -> None:
         """Frees the encoded rows; a fit that nobody waits for any more is not begun."""
