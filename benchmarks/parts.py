@@ -27,11 +27,9 @@ FULL_RUN = "whole graph: quality, features, six algorithms with grids and backte
 def options() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__)
-    parser.add_argument("--parts", default="retail,generated,features", help="which parts to run")
+    parser.add_argument("--parts", default="retail,generated,features,subset", help="which parts to run")
     parser.add_argument("--limit", type=float, default=3600, help="seconds for the reference pipeline on all lines")
-    parser.add_argument("--best-sellers", type=int, default=300, help="products for both sides beyond that limit")
-    parser.add_argument("--only-subset", action="store_true", help="both sides take the best-sellers from the start")
-    parser.add_argument("--no-reference", action="store_true", help="leave the reference pipeline's training out")
+    parser.add_argument("--best-sellers", type=int, default=300, help="products of the part subset")
     parser.add_argument("--memory", default="6g", help="driver memory of the reference pipeline")
     parser.add_argument("--series", type=int, default=500, help="generated series")
     parser.add_argument("--years", type=int, default=5, help="their years")
@@ -44,55 +42,47 @@ def options() -> argparse.Namespace:
 
 
 def retail(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
-    """All lines of the shipped sales; if the reference pipeline takes too long, its best-sellers on both sides."""
-    settings = project.shipped_settings(RETAIL)
-    exclude = settings["quality"]["exclude_products"]
-    horizon = settings["forecast"]["horizon"]
-    subset = chosen.best_sellers if chosen.only_subset else None
-    own, theirs = inputs.online_retail(RETAIL, folder(work / "retail"), subset, exclude)
+    """All lines of the shipped sales; ending the reference pipeline at the limit still bounds the ratio."""
+    base = folder(work / "retail")
+    result, run, _ = on_retail(chosen, base, None, chosen.limit)
+    horizon = run.settings["forecast"]["horizon"]
+    return result | {"accuracy": compare_accuracy(run, base, horizon, chosen.objectives.split(","), True)}
+
+
+def subset(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """The best-selling products on both sides, the reference pipeline to its end and on an honest split."""
+    base = folder(work / "subset")
+    result, _, sales = on_retail(chosen, base, chosen.best_sellers, None)
+    say("reference pipeline: the honest split")
+    honest = peer_runs.reference(sales, base / "reference", "honest", chosen.memory, None)
+    return result | {"reference_models": reference_models(honest.report)}
+
+
+def on_retail(
+    chosen: argparse.Namespace, base: Path, best_sellers: int | None, limit: float | None
+) -> tuple[dict[str, Any], project.ProjectRun, Path]:
+    """Both sides on the shipped sales: what was measured, this project's run, the reference pipeline's input."""
+    exclude = project.shipped_settings(RETAIL)["quality"]["exclude_products"]
+    own, theirs = inputs.online_retail(RETAIL, base, best_sellers, exclude)
     lines = len(pd.read_parquet(own, columns=["Quantity"]))
-    label = f"the {subset} best-selling products" if subset else "all lines"
+    label = f"the {best_sellers} best-selling products" if best_sellers else "all lines"
     say(f"online_retail, {label} ({lines:,} lines): this project")
-    run = project.run(project.shipped_settings(own), work / "retail" / "project")
-    runs = [line(f"this project, {label}", lines, run.measured, FULL_RUN)]
-    result: dict[str, Any] = {
+    run = project.run(project.shipped_settings(own), base / "project")
+    say(f"online_retail, {label}: reference pipeline")
+    peer = reference(theirs, base / "reference", chosen, limit)
+    result = {
+        "label": label,
+        "lines": lines,
         "project": asset_seconds(run),
-        "only_subset": bool(subset),
-        "best_sellers": subset,
-        "reference_timed_out": False,
+        "runs": [
+            line(f"this project, {label}", lines, run.measured, FULL_RUN),
+            line(f"reference pipeline, {label}", lines, peer.measured, reference_does(peer)),
+        ],
+        "reference_timed_out": peer.measured.timed_out,
+        "time_ratio": run.measured.seconds / peer.measured.seconds,
+        "reference_steps": reference_steps(peer.report),
     }
-    result["accuracy"] = compare_accuracy(run, work / "retail", horizon, chosen.objectives.split(","), True)
-    explanation = f"Both sides get {label} ({lines:,} invoice lines)."
-    if not chosen.no_reference:
-        limit = None if subset else chosen.limit
-        say(f"online_retail, {label}: reference pipeline")
-        peer = reference(theirs, work / "retail" / "reference", chosen, limit)
-        runs.append(line(f"reference pipeline, {label}", lines, peer.measured, reference_does(peer)))
-        project_seconds = run.measured.seconds
-        if peer.measured.timed_out:
-            result |= {"reference_timed_out": True, "best_sellers": chosen.best_sellers}
-            label = f"the {chosen.best_sellers} best-selling products"
-            own, theirs = inputs.online_retail(RETAIL, folder(work / "subset"), chosen.best_sellers, exclude)
-            fewer = len(pd.read_parquet(own, columns=["Quantity"]))
-            explanation = (
-                f"On all {lines:,} invoice lines the reference pipeline was ended after {chosen.limit:,.0f} s; "
-                f"so both sides also took {label} ({fewer:,} lines), and the ratio is that of those runs."
-            )
-            say(f"online_retail, {label} ({fewer:,} lines): this project")
-            second = project.run(project.shipped_settings(own), work / "subset" / "project")
-            runs.append(line(f"this project, {label}", fewer, second.measured, FULL_RUN))
-            say(f"online_retail, {label}: reference pipeline")
-            peer = reference(theirs, work / "subset" / "reference", chosen, None)
-            runs.append(line(f"reference pipeline, {label}", fewer, peer.measured, reference_does(peer)))
-            project_seconds, theirs_folder = second.measured.seconds, work / "subset" / "reference"
-        else:
-            theirs_folder = work / "retail" / "reference"
-        result["time_ratio"] = project_seconds / peer.measured.seconds
-        result["reference_steps"] = reference_steps(peer.report)
-        say("reference pipeline: the honest split")
-        honest = peer_runs.reference(theirs, theirs_folder, "honest", chosen.memory, None)
-        result["reference_models"] = reference_models(honest.report)
-    return result | {"runs": runs, "explanation": explanation, "compared_on": label}
+    return result, run, theirs
 
 
 def reference(sales: Path, out: Path, chosen: argparse.Namespace, limit: float | None) -> peer_runs.PeerRun:
@@ -111,7 +101,7 @@ def reference_does(peer: peer_runs.PeerRun) -> str:
 def reference_steps(report: dict[str, Any]) -> list[list[Any]]:
     """Seconds of each step of the reference pipeline."""
     steps = [["Spark session", report["session_seconds"]], ["features", report["features_seconds"]]]
-    return steps + [[name, values["seconds"]] for name, values in report["random_split"].items()]
+    return steps + [[name, values["seconds"]] for name, values in report.get("random_split", {}).items()]
 
 
 def reference_models(report: dict[str, Any]) -> list[dict[str, Any]]:
@@ -231,8 +221,11 @@ def say(text: str) -> None:
     print(f"{dt.datetime.now():%H:%M:%S} {text}", flush=True)
 
 
+PARTS = {"retail": retail, "generated": generated, "features": features, "subset": subset}
+
+
 def main() -> None:
-    """Runs the wanted parts and writes the results after each of them."""
+    """Runs the wanted parts and writes the results after each; those of other parts stay as they were measured."""
     chosen = options()
     work = chosen.work or Path(tempfile.mkdtemp(prefix="salesml-benchmark-"))
     machine = {
@@ -241,12 +234,13 @@ def main() -> None:
         "python": platform.python_version(),
         "load": os.getloadavg()[0],
     }
-    results: dict[str, Any] = {"date": f"{dt.date.today()}", "machine": machine}
+    found = chosen.results / "results.json"
+    results: dict[str, Any] = json.loads(found.read_text()) if found.is_file() else {}
     try:
         for part in chosen.parts.split(","):
-            results[part] = {"retail": retail, "generated": generated, "features": features}[part](chosen, work)
+            results[part] = PARTS[part](chosen, work) | {"date": f"{dt.date.today()}", "machine": machine}
             folder(chosen.results)
-            (chosen.results / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+            found.write_text(json.dumps(results, indent=2) + "\n")
             (chosen.results / "results.md").write_text(tables.document(results))
     finally:
         if chosen.work is None:

@@ -24,11 +24,13 @@ class ProjectRun:
         measured: Wall time and memory, process start to process end.
         summary: What `salesml run --summary` wrote.
         lake: Root of the tables.
+        settings: What it ran with.
     """
 
     measured: measure.Measured
     summary: dict[str, Any]
     lake: Path
+    settings: dict[str, Any]
 
     @property
     def best(self) -> str:
@@ -77,4 +79,4 @@ def run(settings: dict[str, Any], folder: Path, limit: float | None = None) -> P
         limit,
     )
     measured.require_success("this project")
-    return ProjectRun(measured, json.loads(summary.read_text()), lake)
+    return ProjectRun(measured, json.loads(summary.read_text()), lake, settings)

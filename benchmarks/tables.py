@@ -36,36 +36,39 @@ def _text(value: Any) -> str:
 
 def document(results: dict[str, Any]) -> str:
     """The page `results.md` from the content of `results.json`."""
-    machine = results["machine"]
     parts = [
         "# Benchmark",
-        f"Measured on {results['date']}: {machine['cores']} cores, {machine['memory_gib']} GiB, "
-        f"Python {machine['python']}; everything in one go on the same machine"
-        + (f" (load at the start {machine['load']:.1f})." if machine.get("load") is not None else "."),
-        "Seconds are wall time from process start to process end; memory is the peak of all processes of a run "
-        "together, shared pages counted once.",
+        "Each part ran in one go on one machine. Seconds are wall time from process start to process end; memory is "
+        "the peak of all processes of a run together, shared pages counted once.",
         _goals(results),
     ]
-    if "retail" in results:
-        parts += [_retail(results["retail"])]
-    if "generated" in results:
-        parts += [_generated(results["generated"])]
-    if "features" in results:
-        parts += [_features(results["features"])]
+    titles = {"retail": _retail, "subset": _retail, "generated": _generated, "features": _features}
+    for part, write in titles.items():
+        if part in results:
+            parts += [write(results[part]), _measured_on(results[part])]
     return "\n\n".join(parts) + "\n"
+
+
+def _measured_on(part: dict[str, Any]) -> str:
+    machine = part["machine"]
+    return (
+        f"Measured on {part['date']}: {machine['cores']} cores, {machine['memory_gib']} GiB, Python "
+        f"{machine['python']}, load at the start {machine['load']:.1f}."
+    )
 
 
 def goals(results: dict[str, Any]) -> list[list[Any]]:
     """Each goal with the figure measured and whether it was met."""
     rows: list[list[Any]] = []
+    for key in ("retail", "subset"):
+        if part := results.get(key):
+            bound = "at most " if part["reference_timed_out"] else ""
+            ratio = part["time_ratio"]
+            name = f"time of this project / reference pipeline, {part['label']}"
+            rows.append([name, "≤ 0.2", f"{bound}{ratio:.3f}", ratio <= 0.2])
     if retail := results.get("retail"):
-        if ratio := retail.get("time_ratio"):
-            name = f"time of this project / reference pipeline, {retail['compared_on']}"
-            rows.append([name, "≤ 0.2", f"{ratio:.3f}", ratio <= 0.2])
-        seconds = retail["project"]["seconds"]
-        name = "seconds on the subset" if retail["only_subset"] else "seconds on all lines"
-        rows.append([name, "≤ 300", f"{seconds:.0f}", seconds <= 300])
-        peak = retail["project"]["peak_mib"] / 1024
+        seconds, peak = retail["project"]["seconds"], retail["project"]["peak_mib"] / 1024
+        rows.append(["seconds on all lines", "≤ 300", f"{seconds:.0f}", seconds <= 300])
         rows.append(["peak memory of all processes", "< 8 GiB", f"{peak:.2f} GiB", peak < 8])
     for key, name in (("retail", "online_retail"), ("generated", "generated series")):
         if key in results and results[key].get("accuracy"):
@@ -97,13 +100,16 @@ def _accuracy(rows: list[dict[str, Any]]) -> str:
 
 
 def _retail(retail: dict[str, Any]) -> str:
-    parts = [f"## online_retail\n\n{retail['explanation']}"]
-    if retail["runs"]:
-        header = ["run", "lines", "seconds", "peak MiB", "what it does"]
-        names = ["name", "lines", "seconds", "peak_mib", "does"]
-        parts.append(table(header, [[run[name] for name in names] for run in retail["runs"]]))
-    if steps := retail.get("reference_steps"):
-        parts.append("Reference pipeline, seconds per step:\n\n" + table(["step", "seconds"], [list(s) for s in steps]))
+    parts = [f"## online_retail, {retail['label']}\n\nBoth sides get the same {retail['lines']:,} invoice lines."]
+    header = ["run", "lines", "seconds", "peak MiB", "what it does"]
+    names = ["name", "lines", "seconds", "peak_mib", "does"]
+    parts.append(table(header, [[run[name] for name in names] for run in retail["runs"]]))
+    if retail["reference_timed_out"]:
+        parts.append(
+            "The reference pipeline was still training when it was ended, so the ratio of times is an upper bound."
+        )
+    steps = [list(step) for step in retail["reference_steps"]]
+    parts.append("Reference pipeline, seconds per finished step:\n\n" + table(["step", "seconds"], steps))
     parts.append(
         "This project, seconds per asset:\n\n"
         + table(["asset", "seconds"], [[name, float(value)] for name, value in retail["project"]["assets"].items()])
