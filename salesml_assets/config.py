@@ -231,9 +231,20 @@ class DriftSettings(Section):
     alpha: float = Field(0.01, gt=0, lt=0.5, description="False discovery rate that is allowed over all tests.")
     window_weeks: int = Field(2, ge=1, le=13, description="Weeks that count as recent.")
     baseline_weeks: int = Field(8, ge=2, le=52, description="Weeks up to the training with which they are compared.")
+    cool_down_weeks: int = Field(
+        4, ge=0, le=52, description="Weeks of sales after a retrain before the same drift may start another one."
+    )
+    attempts: int = Field(2, ge=1, le=10, description="How often the same drift may start a retrain that fails.")
     errors: list[Literal["input", "target", "prediction", "mix", "series", "error"]] = Field(
         default_factory=list, description="Kinds of drift whose check fails with severity ERROR; the others warn."
     )
+
+
+class FreshnessSettings(Section):
+    """When something counts as stale: it has not been made anew for so many days."""
+
+    table_days: float = Field(8.0, gt=0, description="For tables and the report: a week and a day.")
+    model_days: float = Field(15.0, gt=0, description="For the production model: two missed retrains.")
 
 
 class NotificationSettings(Section):
@@ -271,6 +282,7 @@ class Settings(BaseSettings):
     clock: ClockSettings = Field(default_factory=ClockSettings, description="The day of reference.")
     automation: AutomationSettings = Field(default_factory=AutomationSettings, description="Schedule and sensors.")
     drift: DriftSettings = Field(default_factory=DriftSettings, description="What counts as drift.")
+    freshness: FreshnessSettings = Field(default_factory=FreshnessSettings, description="When something is stale.")
     notifications: NotificationSettings = Field(default_factory=NotificationSettings, description="Mails and Slack.")
 
     @classmethod

@@ -9,8 +9,11 @@ from salesml_assets.assets.models import model_assets
 from salesml_assets.assets.monitoring import monitoring_assets
 from salesml_assets.assets.production import production_assets
 from salesml_assets.assets.report import report_assets
-from salesml_assets.automation.jobs import retrain_job, weekly_schedule
+from salesml_assets.automation.drift_retrain import drift_sensor
+from salesml_assets.automation.jobs import load_job, retrain_job, weekly_schedule
+from salesml_assets.automation.new_sales import new_sales_sensor
 from salesml_assets.automation.notifications import notification_sensors
+from salesml_assets.automation.policies import refresh_sensor, with_policies
 from salesml_assets.checks import all_checks
 from salesml_assets.config import Settings, load_settings
 from salesml_assets.resources.files import FileStore
@@ -23,20 +26,26 @@ def definitions(settings: Settings) -> dg.Definitions:
     # Configured at launch, because Dagster then shares the one session with the resources that need it.
     spark = SparkResource.configure_at_launch()
     tables = Lake.from_settings(settings, spark)
+    assets = [
+        *ingestion_assets(settings),
+        *feature_assets(settings),
+        *model_assets(settings),
+        *evaluation_assets(settings),
+        *production_assets(settings),
+        *report_assets(settings),
+        *monitoring_assets(settings),
+    ]
     return dg.Definitions(
-        assets=[
-            *ingestion_assets(settings),
-            *feature_assets(settings),
-            *model_assets(settings),
-            *evaluation_assets(settings),
-            *production_assets(settings),
-            *report_assets(settings),
-            *monitoring_assets(settings),
-        ],
+        assets=with_policies(assets, settings),
         asset_checks=all_checks(settings),
-        jobs=[retrain_job(settings)],
+        jobs=[retrain_job(settings), load_job(settings)],
         schedules=[weekly_schedule(settings)],
-        sensors=notification_sensors(settings),
+        sensors=[
+            new_sales_sensor(settings),
+            refresh_sensor(settings),
+            drift_sensor(settings),
+            *notification_sensors(settings),
+        ],
         resources={
             "spark": spark,
             "tables": tables,

@@ -13,6 +13,8 @@ from salesml_assets.resources.spark import SparkResource
 
 GROUP = "ingestion"
 KINDS = {"spark", "deltalake"}
+# Tags of a run that loads months: which of them are new, came late, were corrected, or cannot be told.
+MONTHS_TAGS = {kind: f"salesml/{kind}_months" for kind in ("new", "late", "corrected", "unknown")}
 
 
 def monthly_partitions(settings: Settings) -> dg.MonthlyPartitionsDefinition | None:
@@ -66,6 +68,9 @@ def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             "rows left out by sales.filter": summary.left_out,
             "first day": str(summary.first_date),
             "last day": str(summary.last_date),
+        }
+        metadata |= {
+            f"{kind} months": context.run_tags[tag] for kind, tag in MONTHS_TAGS.items() if tag in context.run_tags
         }
         return dg.Output(delivered, metadata=metadata)
 

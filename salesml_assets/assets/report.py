@@ -7,6 +7,7 @@ import dagster as dg
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from salesml_assets.assets.evaluation import GROUP, REPORT_FILE, latest_comparison
+from salesml_assets.assets.monitoring import ACCURACY
 from salesml_assets.assets.production import FORECASTS, MODEL
 from salesml_assets.checks import all_checks
 from salesml_assets.config import Settings
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REPORT = "report"
+# Tags of a retrain that a drift started: what it was, and the first day of its week.
+STARTED_BY_TAG, DRIFT_WEEK_TAG = "salesml/started_by", "salesml/drift_week"
 EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
 
@@ -28,7 +31,7 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         name=REPORT,
         group_name=GROUP,
         kinds={"matplotlib", "html"},
-        deps=["quarantined_sales", "sales_series", "model_comparison", MODEL, FORECASTS],
+        deps=["quarantined_sales", "sales_series", "model_comparison", MODEL, FORECASTS, ACCURACY],
         description="One HTML file: which model serves and why, its errors, its forecasts, the quality of the data.",
     )
     def report(context: dg.AssetExecutionContext, tables: Lake, files: FileStore) -> dg.MaterializeResult:
@@ -52,6 +55,7 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             left_out=_metadata_of(context.instance, "raw_sales", "rows left out by sales.filter", 0),
             checks=latest_checks(context.instance, settings),
             lake_versions=manifest["lake_versions"],
+            started_by=_started_by(context.instance),
         )
         page = render_report(data)
         path = files.write(page, REPORT, context.run_id, REPORT_FILE)
@@ -74,6 +78,13 @@ def _metadata_of(instance: dg.DagsterInstance, asset: str, name: str, default: A
     if event is None or event.asset_materialization is None or name not in event.asset_materialization.metadata:
         return default
     return event.asset_materialization.metadata[name].value
+
+
+def _started_by(instance: dg.DagsterInstance) -> str | None:
+    """The drift that started the retrain of the present model, if one did."""
+    event = instance.get_latest_materialization_event(dg.AssetKey(MODEL))
+    run = instance.get_run_by_id(event.run_id) if event else None
+    return run.tags.get(STARTED_BY_TAG) if run and DRIFT_WEEK_TAG in run.tags else None
 
 
 def latest_checks(instance: dg.DagsterInstance, settings: Settings) -> "pd.DataFrame":

@@ -1,4 +1,4 @@
-"""The job over the whole graph, and its schedule."""
+"""The job over the whole graph and its schedule, and the job that loads months."""
 
 from __future__ import annotations
 
@@ -7,10 +7,21 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from dagster._utils.schedules import is_valid_cron_string
 
 from salesml_assets.assets.ingestion import monthly_partitions
+from salesml_assets.automation.retries import RetryAfterErrors
 from salesml_assets.config import ConfigurationError, Settings
 
-JOB = "retrain"
+JOB, LOAD_JOB = "retrain", "load_sales"
 MAX_RUNTIME_TAG = "dagster/max_runtime"  # seconds after which Dagster's run monitoring ends a run
+
+
+def run_tags(settings: Settings) -> dict[str, str]:
+    """Tags of every run."""
+    return {MAX_RUNTIME_TAG: str(round(3600 * settings.automation.max_run_hours))}
+
+
+def range_tags(first: str, last: str) -> dict[str, str]:
+    """Run tags that load the partitions from the first to the last key."""
+    return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
 
 
 def partition_range_tags(settings: Settings, since: str | None = None) -> dict[str, str]:
@@ -22,19 +33,32 @@ def partition_range_tags(settings: Settings, since: str | None = None) -> dict[s
     first = f"{since}-01" if since else keys[0]
     if first not in keys:
         raise ValueError(f"{since} is not a month from {keys[0][:7]} to {keys[-1][:7]}")
-    return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: keys[-1]}
+    return range_tags(first, keys[-1])
 
 
 def retrain_job(settings: Settings) -> dg.UnresolvedAssetJobDefinition:
     """Everything from the source to the forecasts, in one process, with one Spark session."""
+    what = "Load, check, train, compare, promote and forecast."
+    return _job(JOB, dg.AssetSelection.all(), what, settings)
+
+
+def load_job(settings: Settings) -> dg.UnresolvedAssetJobDefinition:
+    """From the source to accepted and quarantined rows, for some months; what depends on them is refreshed after it."""
+    loaded = dg.AssetSelection.assets("raw_sales", "sales", "quarantined_sales")
+    return _job(LOAD_JOB, loaded, "Load and check months of the source.", settings)
+
+
+def _job(
+    name: str, selection: dg.AssetSelection, description: str, settings: Settings
+) -> dg.UnresolvedAssetJobDefinition:
     automation = settings.automation
     return dg.define_asset_job(
-        JOB,
-        selection=dg.AssetSelection.all(),
+        name,
+        selection=selection,
         executor_def=dg.in_process_executor,
-        op_retry_policy=dg.RetryPolicy(max_retries=automation.retries, delay=60 * automation.retry_minutes),
-        tags={MAX_RUNTIME_TAG: str(round(3600 * automation.max_run_hours))},
-        description="Load, check, train, compare, promote and forecast.",
+        op_retry_policy=RetryAfterErrors(max_retries=automation.retries, delay=60 * automation.retry_minutes),
+        tags=run_tags(settings),
+        description=description,
     )
 
 

@@ -104,6 +104,7 @@ REQUIRED_COLUMNS = {
     "total_backtest": ("fold", "ds", "yhat"),
     "total_future": ("ds", "yhat"),
     "checks": ("check", "passed", "severity", "detail"),
+    "realised": ("model_version", "first", "last", "wape", "bias", "baseline_wape", "volume"),
 }
 
 
@@ -152,6 +153,9 @@ class ReportData:
         quality: Data-quality summary.
         checks: Results of asset checks: `check, passed, severity, detail`.
         lake_versions: Version of each table that the model was trained on.
+        started_by: What started the retrain that made the model, if a drift did.
+        realised: Error of each model version's past forecasts: `model_version`, `first` and `last` week of their
+            steps, `wape`, `bias`, `baseline_wape`, `volume`; the last version last.
     """
 
     title: str
@@ -185,6 +189,8 @@ class ReportData:
     quality: DataQuality = field(default_factory=lambda: DataQuality())
     checks: pd.DataFrame = field(default_factory=partial(_empty, "checks"))
     lake_versions: Mapping[str, int] = field(default_factory=dict)
+    started_by: str | None = None
+    realised: pd.DataFrame = field(default_factory=partial(_empty, "realised"))
 
     def __post_init__(self) -> None:
         """Refuses what cannot be shown."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from salesml_assets.forecasting.comparison import Comparison
 
-SHOWN_SERIES, SHOWN_STEPS = 4, 120
+SHOWN_SERIES, SHOWN_STEPS, SHOWN_VERSIONS = 4, 120, 8
 Read = Callable[[str], "DataFrame"]
 
 
@@ -33,6 +33,7 @@ def report_data(
     left_out: int,
     checks: pd.DataFrame,
     lake_versions: Mapping[str, int],
+    started_by: str | None,
 ) -> ReportData:
     """Everything that the report shows.
 
@@ -45,6 +46,7 @@ def report_data(
         left_out: Rows left out by `sales.filter`.
         checks: `check, passed, severity, detail` of the latest asset checks.
         lake_versions: Versions of the tables that the model was made from.
+        started_by: What started the retrain that made the model, if a drift did.
     """
     winner = comparison.decision.winner
     series, forecasts = read("sales_series"), read("forecasts")
@@ -112,7 +114,30 @@ def report_data(
         quality=quality_summary(read, settings, left_out),
         checks=checks,
         lake_versions=lake_versions,
+        started_by=started_by,
+        realised=realised_error(read("forecast_accuracy")),
     )
+
+
+def realised_error(accuracy: DataFrame) -> pd.DataFrame:
+    """Error of the past forecasts of the latest model versions, over all their weeks and horizons.
+
+    Args:
+        accuracy: The table `forecast_accuracy`.
+
+    Returns:
+        `model_version, first, last, wape, bias, baseline_wape, volume`, the last version last.
+    """
+    sold = accuracy.where(F.col("volume") > 0)
+    weighted = [
+        (F.sum(F.col(name) * F.col("volume")) / F.sum("volume")).alias(name)
+        for name in ("wape", "bias", "baseline_wape")
+    ]
+    by_version = sold.groupBy("model_version").agg(
+        F.min("week").alias("first"), F.max("week").alias("last"), *weighted, F.sum("volume").alias("volume")
+    )
+    latest = by_version.orderBy(F.desc("model_version")).limit(SHOWN_VERSIONS)
+    return latest.toPandas().sort_values("model_version", ignore_index=True)
 
 
 def quality_summary(read: Read, settings: Settings, left_out: int) -> DataQuality:

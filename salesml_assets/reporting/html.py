@@ -44,6 +44,7 @@ def _tables(data: ReportData) -> dict[str, tables.Table | None]:
         "parameters": tables.parameters_table(data),
         "challengers": tables.challengers_table(data),
         "coverage": tables.coverage_table(data),
+        "realised": tables.realised_table(data),
         "volume_class": tables.segments_table(data, "volume_class"),
         "category": tables.segments_table(data, "category"),
         "reasons": tables.reasons_table(data),

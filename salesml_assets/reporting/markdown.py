@@ -23,6 +23,8 @@ def summary_markdown(data: ReportData) -> str:
     blocks = [f"### {_text(data.title)}", "\n".join(cards)]
     if reason := data.decision.get("reason"):
         blocks.append(f"**Decision:** {_text(reason)}")
+    if data.started_by:
+        blocks.append(f"**Started by:** {_text(data.started_by)}")
     blocks += [_text(sentence) for sentence in sentences]
     blocks += [markdown_table(table) for table in (algorithms_table(data), challengers_table(data)) if table]
     return "\n\n".join(blocks) + "\n"

@@ -140,6 +140,21 @@ def covered(data: ReportData) -> str | None:
     return f"Of 100 actual values in the backtests, {' and '.join(parts)}." if parts else None
 
 
+def came_true(data: ReportData) -> str | None:
+    """Error of the forecasts before the present model and with it."""
+    present = data.decision.get("version")
+    errors = dict(zip(data.realised["model_version"].tolist(), data.realised["wape"].tolist(), strict=True))
+    before = [version for version in errors if present is None or version < present]
+    parts = [f"version {version} missed by {percent(errors[version])} of the volume" for version in before[-1:]]
+    if present in errors:
+        parts.append(f"version {present}, in production now, missed by {percent(errors[present])}")
+    elif before:
+        expected = percent(data.value(data.winner, "wape"))
+        parts.append(f"version {present}, in production now, missed by {expected} in its backtest and has no past yet")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text else None
+
+
 def driven_by(data: ReportData) -> str | None:
     """Which features matter most."""
     known = data.importance[data.importance["value"] > 0].sort_values(["value", "name"], ascending=[False, True])

@@ -10,6 +10,7 @@ from salesml_assets.reporting.formats import (
     algorithm_label,
     amount,
     clean,
+    day,
     duration,
     is_number,
     number,
@@ -157,6 +158,31 @@ def coverage_table(data: ReportData) -> Table | None:
         "Share of actual values inside the intervals",
         ["Part", *[f"{percent(level, 0)} interval" for level in levels]],
         rows,
+    )
+
+
+def realised_table(data: ReportData) -> Table | None:
+    """What came of the forecasts of each model version, the present one highlighted."""
+    if data.realised.empty:
+        return None
+    versions = data.realised["model_version"].tolist()
+    rows = [
+        [
+            str(row["model_version"]),
+            f"{day(row['first'])} to {day(row['last'])}",
+            percent(row["wape"]),
+            percent(row["bias"], sign=True),
+            percent(row["baseline_wape"]),
+        ]
+        for row in data.realised.to_dict("records")
+    ]
+    present = data.decision.get("version")
+    return Table(
+        "Forecasts that have come true or not",
+        ["Model version", "Weeks from", "WAPE", "Bias", f"WAPE of {algorithm_label(data.baseline)}"],
+        rows,
+        highlighted=versions.index(present) if present in versions else None,
+        text_columns={0, 1},
     )
 
 

@@ -181,6 +181,18 @@ def full_report(**changes: Any) -> ReportData:
             }
         ),
         lake_versions={"sales": 7},
+        started_by="drift of mix in the week from 2024-03-25",
+        realised=pd.DataFrame(
+            {
+                "model_version": [3, 4],
+                "first": [dt.date(2024, 1, 1), dt.date(2024, 2, 5)],
+                "last": [dt.date(2024, 1, 29), dt.date(2024, 2, 12)],
+                "wape": [0.4567, 0.3123],
+                "bias": [-0.2, 0.0],
+                "baseline_wape": [0.5, 0.5],
+                "volume": [100.0, 200.0],
+            }
+        ),
         **timelines(),
     )
     return replace(data, **changes)

@@ -1,0 +1,96 @@
+"""The sensor that starts a retrain when a check of drift has failed: one drift, one retrain.
+
+Time is counted in weeks of sales: an evaluation stands at the week that it judged, a retrain at the last week that its
+model learned from. So nothing depends on when the daemon looked, and old sales can be replayed faster than they came.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import dagster as dg
+
+from salesml_assets.assets.monitoring import DRIFT
+from salesml_assets.assets.production import MODEL
+from salesml_assets.assets.report import DRIFT_WEEK_TAG, STARTED_BY_TAG
+from salesml_assets.automation.jobs import JOB, partition_range_tags
+from salesml_assets.config import Settings
+from salesml_assets.drift.retrain import Evaluation, Retrain, RetrainRules, should_retrain
+
+INTERVAL_SECONDS = 60
+REMEMBERED = 60  # evaluations and retrains that are looked at: more than a year of weeks
+ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+
+
+def drift_sensor(settings: Settings) -> dg.SensorDefinition:
+    """The sensor; it runs from the start."""
+    rules = RetrainRules(cool_down=dt.timedelta(weeks=settings.drift.cool_down_weeks), attempts=settings.drift.attempts)
+
+    @dg.sensor(
+        name="drift_retrain",
+        job_name=JOB,
+        minimum_interval_seconds=INTERVAL_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Starts a retrain when a check of drift has failed, once for each drift.",
+    )
+    def drift_retrain(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        reports = _materializations(context.instance, DRIFT)
+        if not reports:
+            return dg.SkipReason("Drift has not been measured yet.")
+        judged = {_week(metadata["judged week"]): metadata for _, metadata in reversed(reports) if _after(metadata)}
+        if not judged:
+            return dg.SkipReason("There are no new weeks since the model was trained.")
+        evaluations = [Evaluation(week, metadata["drifted"] != "none") for week, metadata in judged.items()]
+        decision = should_retrain(evaluations, past_retrains(context.instance), max(judged), rules)
+        if not decision.start:
+            return dg.SkipReason(f"No retrain: {decision.reason}.")
+        newest = judged[max(judged)]
+        tags = {
+            STARTED_BY_TAG: f"drift of {newest['drifted']} in the week from {newest['judged week']}: {decision.reason}",
+            DRIFT_WEEK_TAG: str(newest["judged week"]),
+        }
+        return dg.RunRequest(run_key=decision.key, tags=partition_range_tags(settings) | tags)
+
+    return drift_retrain
+
+
+def _materializations(instance: dg.DagsterInstance, asset: str) -> list[tuple[str, dict[str, Any]]]:
+    """Run and metadata of an asset's materializations, newest first."""
+    records = instance.fetch_materializations(dg.AssetKey(asset), limit=REMEMBERED).records
+    return [
+        (record.run_id, {name: value.value for name, value in record.asset_materialization.metadata.items()})
+        for record in records
+        if record.asset_materialization is not None
+    ]
+
+
+def _after(metadata: dict[str, Any]) -> bool:
+    """Whether a report judges a week that the model has not learned from: only there can it have drifted since."""
+    return _week(metadata["judged week"]) > _week(metadata["learned until the week"])
+
+
+def past_retrains(instance: dg.DagsterInstance) -> list[Retrain]:
+    """The runs of the retrain job that made a model, run or wait, whatever started them, and those that drift started.
+
+    A retrain that failed and was not started by a drift does not count: it answered none.
+    """
+    learned = {run: _week(metadata["learned up to"]) for run, metadata in _materializations(instance, MODEL)}
+    retrains = []
+    for run in instance.get_runs(dg.RunsFilter(job_name=JOB), limit=REMEMBERED):
+        week = learned.get(run.run_id) or _tagged_week(run)
+        if run.status not in ENDED:
+            retrains.append(Retrain(started=week or dt.datetime.min))
+        elif run.status == dg.DagsterRunStatus.SUCCESS and run.run_id in learned:
+            retrains.append(Retrain(learned[run.run_id], learned[run.run_id], new_model=True))
+        elif run.status != dg.DagsterRunStatus.SUCCESS and (tagged := _tagged_week(run)):
+            retrains.append(Retrain(tagged, tagged, failed=True))
+    return retrains
+
+
+def _tagged_week(run: dg.DagsterRun) -> dt.datetime | None:
+    return _week(run.tags[DRIFT_WEEK_TAG]) if DRIFT_WEEK_TAG in run.tags else None
+
+
+def _week(day: str) -> dt.datetime:
+    return dt.datetime.combine(dt.date.fromisoformat(day), dt.time())

@@ -1,0 +1,95 @@
+"""The sensor that sees new and changed months in the source and loads just those."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+
+import dagster as dg
+from pydantic import BaseModel
+
+from salesml_assets.assets.ingestion import MONTHS_TAGS, monthly_partitions
+from salesml_assets.automation.jobs import LOAD_JOB, partition_range_tags, range_tags
+from salesml_assets.config import Settings
+from salesml_assets.quality.arrivals import UNDATED, Changes, FileState, list_source, look
+
+INTERVAL_SECONDS = 30
+READING_SECONDS = 0.8
+
+
+class Cursor(BaseModel):
+    """What has been loaded or is being loaded."""
+
+    files: dict[str, FileState]
+
+
+def new_sales_sensor(settings: Settings) -> dg.SensorDefinition:
+    """The sensor; it runs from the start, and waits for the first load of everything."""
+
+    @dg.sensor(
+        name="new_sales",
+        job_name=LOAD_JOB,
+        minimum_interval_seconds=INTERVAL_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Loads the months of the source that are new or have changed.",
+    )
+    def new_sales(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        loaded = context.instance.get_latest_materialization_event(dg.AssetKey("raw_sales"))
+        if loaded is None:
+            return dg.SkipReason("Nothing has been loaded yet: run the job `retrain` once.")
+        listed = list_source(settings)
+        if context.cursor is None:
+            # What was written before the last load is in it; anything younger counts as new.
+            known = {
+                address: FileState(stamp=file.stamp)
+                for address, file in listed.items()
+                if file.modified < loaded.timestamp
+            }
+        else:
+            known = Cursor.model_validate_json(context.cursor).files
+        state, changes = look(known, listed, settings, READING_SECONDS)
+        cursor = Cursor(files=state).model_dump_json()
+        requests = load_requests(changes, state, settings)
+        if not requests:
+            return dg.SensorResult(skip_reason=f"{len(listed):,} files, nothing new.", cursor=cursor)
+        return dg.SensorResult(run_requests=requests, cursor=cursor)
+
+    return new_sales
+
+
+def load_requests(changes: Changes, state: dict[str, FileState], settings: Settings) -> list[dg.RunRequest]:
+    """One run for each unbroken range of changed months; one for everything where the months are not known.
+
+    The run key is made of what the source holds: the same change, seen twice, starts one run.
+    """
+    if not changes.months and not changes.unknown:
+        return []
+    stamps = sorted((address, file.stamp) for address, file in state.items())
+    key = hashlib.sha256(repr(stamps).encode()).hexdigest()[:20]
+    told = {
+        MONTHS_TAGS[kind]: ", ".join(months)
+        for kind, months in (("new", changes.new), ("late", changes.late), ("corrected", changes.corrected))
+        if months
+    }
+    partitions = monthly_partitions(settings)
+    if partitions is None or changes.unknown:
+        told = told or {MONTHS_TAGS["unknown"]: "all"}
+        return [dg.RunRequest(run_key=key, tags=partition_range_tags(settings) | told)]
+    keys = list(partitions.get_partition_keys())
+    # Rows without a usable month are loaded with any month.
+    wanted = {f"{month}-01" for month in changes.months if month != UNDATED} & set(keys) or {keys[-1]}
+    return [
+        dg.RunRequest(run_key=f"{key}-{first[:7]}", tags=range_tags(first, last) | told)
+        for first, last in _ranges(keys, wanted)
+    ]
+
+
+def _ranges(keys: list[str], wanted: set[str]) -> list[tuple[str, str]]:
+    """First and last of each unbroken range of the wanted keys.
+
+    >>> _ranges(["a", "b", "c", "d"], {"a", "b", "d"})
+    [('a', 'b'), ('d', 'd')]
+    """
+    groups = itertools.groupby(keys, key=lambda key: key in wanted)
+    ranges = [list(group) for inside, group in groups if inside]
+    return [(group[0], group[-1]) for group in ranges]

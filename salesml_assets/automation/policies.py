@@ -1,0 +1,71 @@
+"""What the daemon does with single assets: refresh what new sales change, and watch how old tables and model get."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+import dagster as dg
+
+from salesml_assets.assets.monitoring import ACCURACY, DRIFT
+from salesml_assets.assets.production import FORECASTS, MODEL
+from salesml_assets.assets.report import REPORT
+from salesml_assets.automation.jobs import run_tags
+from salesml_assets.config import Settings
+
+# What follows from new sales by itself; models, comparison and promotion are the retrain's.
+BY_SALES = ("sales_series", "features", "panel")
+BY_MODEL = (FORECASTS, ACCURACY, DRIFT, REPORT)
+INTERVAL_SECONDS = 30
+
+
+def refresh_condition(by_model: bool) -> dg.AutomationCondition:
+    """Something upstream was made anew, nothing there is in progress, and no blocking check of it has failed.
+
+    `AutomationCondition.eager` would wait for every month: the present one is missing until its first sale is loaded.
+
+    Args:
+        by_model: Whether the asset needs the production model, which is not there before the first retrain.
+    """
+    # New rows in quarantine alone change nothing of it.
+    updated = dg.AutomationCondition.any_deps_updated().ignore(dg.AssetSelection.assets("quarantined_sales"))
+    condition = (
+        updated.since_last_handled()
+        & dg.AutomationCondition.all_deps_blocking_checks_passed()
+        & ~dg.AutomationCondition.any_deps_in_progress()
+        & ~dg.AutomationCondition.in_progress()
+    )
+    if by_model:
+        missing = dg.AutomationCondition.missing() & ~dg.AutomationCondition.will_be_requested()
+        made_by_model = dg.AssetSelection.assets(MODEL, FORECASTS)
+        condition = condition & ~dg.AutomationCondition.any_deps_match(missing).allow(made_by_model)
+    return condition.with_label("refresh after new sales")
+
+
+def with_policies(assets: Sequence[dg.AssetsDefinition], settings: Settings) -> list[dg.AssetsDefinition]:
+    """The assets with their freshness policies, and those that follow from new sales with their conditions."""
+    freshness = settings.freshness
+
+    def policies(spec: dg.AssetSpec) -> dg.AssetSpec:
+        name = spec.key.to_user_string()
+        stale = freshness.model_days if name == MODEL else freshness.table_days
+        changed = spec.replace_attributes(
+            freshness_policy=dg.FreshnessPolicy.time_window(fail_window=dt.timedelta(days=stale))
+        )
+        if name in BY_SALES or name in BY_MODEL:
+            changed = changed.replace_attributes(automation_condition=refresh_condition(name in BY_MODEL))
+        return changed
+
+    return list(dg.map_asset_specs(policies, assets))
+
+
+def refresh_sensor(settings: Settings) -> dg.AutomationConditionSensorDefinition:
+    """Evaluates the conditions, from the start."""
+    return dg.AutomationConditionSensorDefinition(
+        "refresh",
+        target=dg.AssetSelection.assets(*BY_SALES, *BY_MODEL),
+        minimum_interval_seconds=INTERVAL_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        run_tags=run_tags(settings),
+        description="Refreshes series, features, forecasts and monitoring after new sales.",
+    )

@@ -1,0 +1,321 @@
+"""Which months of the source are new or have changed, told from its files alone: neither Spark nor Java is needed.
+
+A sensor asks this every half minute, so only files that changed are read, and only small ones.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fnmatch
+import io
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from salesml_assets.config import ConfigurationError, Settings
+
+if TYPE_CHECKING:
+    import polars as pl
+
+LARGEST_BYTES = 32 * 2**20  # a larger file takes longer than a sensor may; its months count as unknown
+SETTLED_SECONDS = 10.0  # a file on disk that was written to since then may be half copied
+UNDATED = "undated"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A file of the source as its folder lists it.
+
+    Attributes:
+        stamp: Changes whenever the content does.
+        size: Bytes.
+        modified: Seconds since 1970.
+    """
+
+    stamp: str
+    size: int
+    modified: float
+
+
+class FileState(BaseModel):
+    """What is known of a file that has been loaded.
+
+    Attributes:
+        stamp: Its stamp at that time.
+        months: Rows and a sum over the rows' hashes for each month ('yyyy-MM'); None: not read, or not readable.
+        tried: Whether it has been read, with or without success.
+    """
+
+    stamp: str
+    months: dict[str, tuple[int, int]] | None = None
+    tried: bool = False
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Months that differ from what was loaded.
+
+    Attributes:
+        new: Months not older than the last one known, with more rows than before.
+        late: Older months with more rows than before.
+        corrected: Months with other rows than before, and not more of them.
+        unknown: Files changed of which the months cannot be told: everything may be different.
+    """
+
+    new: tuple[str, ...] = ()
+    late: tuple[str, ...] = ()
+    corrected: tuple[str, ...] = ()
+    unknown: bool = False
+
+    @property
+    def months(self) -> list[str]:
+        """All of them, in order."""
+        return sorted({*self.new, *self.late, *self.corrected})
+
+
+def list_source(settings: Settings) -> dict[str, Listed]:
+    """The data files of `sales.path`, by address.
+
+    Raises:
+        ConfigurationError: There is nothing at `sales.path`.
+    """
+    path = settings.sales.path
+    if settings.sales.format == "delta":
+        found = _list_delta(settings)
+    elif "://" in path:
+        found = _list_s3(settings)
+    else:
+        found = {str(file): _listed(file) for file in _local_files(Path(path))}
+    if not found:
+        raise ConfigurationError(f"sales.path: there are no files at {path!r}")
+    return found
+
+
+def _local_files(path: Path) -> Iterable[Path]:
+    pattern = next((number for number, part in enumerate(path.parts) if any(c in part for c in "*?[")), None)
+    roots = (
+        [path] if pattern is None else Path(*path.parts[:pattern]).glob("/".join(path.parts[pattern:]))
+    )  # fmt: skip
+    for root in roots:
+        if root.is_file():
+            yield root
+            continue
+        for file in root.rglob("*"):
+            if file.is_file() and not any(_hidden(part) for part in file.relative_to(root).parts):
+                yield file
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or (name.startswith("_") and "=" not in name)
+
+
+def _listed(file: Path) -> Listed:
+    status = file.stat()
+    return Listed(f"{status.st_size}-{status.st_mtime_ns}", status.st_size, status.st_mtime)
+
+
+def _list_s3(settings: Settings) -> dict[str, Listed]:
+    scheme, _, rest = settings.sales.path.partition("://")
+    bucket, _, key = rest.partition("/")
+    folder = key.rstrip("/")
+    prefix = min((folder.split(mark)[0] for mark in "*?["), key=len)
+    found = {}
+    with closing(_client(settings)) as client:
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for entry in page.get("Contents", []):
+                name = entry["Key"]
+                inside = name == folder or name.startswith(f"{folder}/")
+                if prefix != folder:
+                    inside = fnmatch.fnmatchcase(name, folder) or fnmatch.fnmatchcase(name, f"{folder}/*")
+                if inside and entry["Size"] and not any(_hidden(part) for part in name.split("/")):
+                    stamp = f"{entry['Size']}-{entry['ETag']}"
+                    found[f"{scheme}://{bucket}/{name}"] = Listed(
+                        stamp, entry["Size"], entry["LastModified"].timestamp()
+                    )
+    return found
+
+
+def _list_delta(settings: Settings) -> dict[str, Listed]:
+    import pyarrow as pa
+
+    from salesml_assets.lakehouse import Lakehouse
+
+    root, _, name = settings.sales.path.rstrip("/").rpartition("/")
+    actions = Lakehouse(root, settings.s3).open(name).get_add_actions(flatten=True)
+    found = {}
+    for action in pa.table(actions).to_pylist():
+        modified = action["modification_time"]
+        seconds = modified.timestamp() if isinstance(modified, dt.datetime) else modified / 1000
+        # A data file of a Delta table never changes; its name is its stamp.
+        found[f"{root}/{name}/{action['path']}"] = Listed(action["path"], action["size_bytes"], seconds)
+    return found
+
+
+def _client(settings: Settings) -> Any:
+    import boto3
+
+    # The credentials are found in the AWS_* variables.
+    return boto3.client("s3", endpoint_url=settings.s3.endpoint, region_name=settings.s3.region)
+
+
+def read_state(address: str, listed: Listed, settings: Settings) -> FileState:
+    """Reads what a file holds of which month; where that cannot be told, its months are None.
+
+    That is so where the date is an expression or no column of the file, where the format's options are not those of
+    plain files, and beyond `LARGEST_BYTES`.
+    """
+    import polars as pl
+
+    known = FileState(stamp=listed.stamp, tried=True)
+    if listed.size > LARGEST_BYTES or set(settings.sales.options) - {"header", "sep", "delimiter", "inferSchema"}:
+        return known
+    try:
+        rows = _read(address, settings)
+    except (pl.exceptions.PolarsError, UnicodeDecodeError):
+        return known  # the run that loads it quarantines what cannot be read, or says what is wrong
+    month = _month(rows, address, settings.sales.columns.date)
+    if month is None:
+        return known
+    # Half of each hash: the sum of so many rows still fits, and does not depend on their order.
+    per_month = (
+        pl.DataFrame({"month": month, "content": rows.hash_rows(seed=7)})
+        .group_by("month")
+        .agg(pl.len().alias("rows"), (pl.col("content") // 2**32).sum())
+    )
+    months = {name: (count, total) for name, count, total in per_month.sort("month").iter_rows()}
+    return known.model_copy(update={"months": months})
+
+
+def _read(address: str, settings: Settings) -> pl.DataFrame:
+    import polars as pl
+
+    source = io.BytesIO(_content(address, settings))
+    sales = settings.sales
+    if sales.format == "json":
+        return pl.read_ndjson(source, infer_schema_length=None)
+    if sales.format == "csv":
+        separator = sales.options.get("sep", sales.options.get("delimiter", ","))
+        header = sales.options.get("header", "true").lower() == "true"
+        return pl.read_csv(source, separator=separator, has_header=header, infer_schema=False)
+    return pl.read_parquet(source)
+
+
+def _content(address: str, settings: Settings) -> bytes:
+    if "://" not in address:
+        return Path(address).read_bytes()
+    bucket, _, key = address.partition("://")[2].partition("/")
+    with closing(_client(settings)) as client:
+        content: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    return content
+
+
+def _month(rows: pl.DataFrame, address: str, date: str) -> pl.Series | None:
+    """The month of each row; None where the date is no column of the file nor of its folders' names."""
+    import polars as pl
+
+    column = next((name for name in rows.columns if name.lower() == date.strip("`").lower()), None)
+    if column is None:
+        folders = dict(part.split("=", 1) for part in address.split("/") if "=" in part)
+        value = next((value for name, value in folders.items() if name.lower() == date.lower()), None)
+        return None if value is None else pl.repeat(_month_of_text(value), rows.height, eager=True)
+    kind = rows[column].dtype
+    if kind == pl.Date or isinstance(kind, pl.Datetime):
+        text = rows[column].dt.strftime("%Y-%m")
+    elif kind == pl.String:
+        text = rows[column].str.strip_chars().str.extract(r"^(\d{4}-\d{2})-\d{2}")
+    else:
+        return None
+    return text.fill_null(UNDATED)
+
+
+def _month_of_text(value: str) -> str:
+    try:
+        return f"{dt.date.fromisoformat(value):%Y-%m}"
+    except ValueError:
+        return UNDATED
+
+
+def month_changes(before: Mapping[str, FileState], after: Mapping[str, FileState], last_known: str | None) -> Changes:
+    """Compares files as they were loaded with the same files as they are now.
+
+    Args:
+        before: States of the files that changed or are gone, as they were.
+        after: States of the files that changed or are new, as they are.
+        last_known: The last month of everything that has been loaded.
+    """
+    old, new = _totals(before.values()), _totals(after.values())
+    if old is None or new is None:
+        return Changes(unknown=True)
+    kinds: dict[str, list[str]] = {"new": [], "late": [], "corrected": []}
+    for month in sorted(old.keys() | new.keys()):
+        (rows, content), (rows_before, content_before) = new.get(month, (0, 0)), old.get(month, (0, 0))
+        if (rows, content) == (rows_before, content_before):
+            continue
+        if rows <= rows_before:
+            kinds["corrected"].append(month)
+        else:
+            kinds["new" if last_known is None or month >= last_known else "late"].append(month)
+    return Changes(tuple(kinds["new"]), tuple(kinds["late"]), tuple(kinds["corrected"]))
+
+
+def _totals(states: Iterable[FileState]) -> dict[str, tuple[int, int]] | None:
+    totals: dict[str, tuple[int, int]] = {}
+    for state in states:
+        if state.months is None:
+            return None
+        for month, (rows, content) in state.months.items():
+            sum_rows, sum_content = totals.get(month, (0, 0))
+            totals[month] = (sum_rows + rows, sum_content + content)
+    return totals
+
+
+def last_month(states: Iterable[FileState]) -> str | None:
+    """The last month that any of the files holds."""
+    months = {month for state in states for month in state.months or {} if month != UNDATED}
+    return max(months, default=None)
+
+
+def look(
+    known: dict[str, FileState],
+    listed: Mapping[str, Listed],
+    settings: Settings,
+    seconds: float,
+    now: Callable[[], float] = time.time,
+) -> tuple[dict[str, FileState], Changes]:
+    """One look at the source: what is known after it, and the months that changed.
+
+    Files are read for about so many seconds, and at least one of those that changed; the others wait for the next
+    look, as does a file on disk that may still be written.
+
+    Args:
+        known: What earlier looks found.
+        listed: The files as they are.
+        settings: The settings.
+        seconds: Time to read files in.
+        now: The clock.
+    """
+    deadline = time.monotonic() + seconds
+    state = dict(known)
+    before: dict[str, FileState] = {}
+    after: dict[str, FileState] = {}
+    for address in sorted(known.keys() - listed.keys()):
+        before[address] = state.pop(address)
+    for address in sorted(listed):
+        file, old = listed[address], known.get(address)
+        settled = "://" in address or now() - file.modified >= SETTLED_SECONDS
+        if (old and old.stamp == file.stamp) or not settled or (after and time.monotonic() > deadline):
+            continue
+        if old:
+            before[address] = old
+        after[address] = state[address] = read_state(address, file, settings)
+    if not before and not after:
+        for address, old in known.items():
+            if not old.tried and time.monotonic() < deadline:
+                state[address] = read_state(address, listed[address], settings)
+        return state, Changes()
+    return state, month_changes(before, after, last_month(known.values()))

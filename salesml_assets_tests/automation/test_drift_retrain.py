@@ -1,0 +1,156 @@
+"""The sensor of drift on a real instance, week by week, with runs of the real job in its history."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import dagster as dg
+
+from salesml_assets.assets.report import DRIFT_WEEK_TAG, STARTED_BY_TAG
+from salesml_assets.automation.drift_retrain import drift_sensor
+from salesml_assets.automation.jobs import JOB
+from salesml_assets.config import Settings
+
+SETTINGS = Settings.model_validate(
+    {"sales": {"first_month": "2024-01"}, "clock": {"today": "2024-06-15"}, "drift": {"cool_down_weeks": 3}}
+)
+START = dt.date(2024, 1, 7)
+
+
+def week(number: int) -> str:
+    return f"{START + dt.timedelta(weeks=number)}"
+
+
+class Platform:
+    """What the assets and the run queue would leave in the instance."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self.instance = instance
+        self.learned = 0
+
+    def report(self, judged: int, drifted: str = "none") -> None:
+        self._made(
+            "drift_report",
+            {"judged week": week(judged), "learned until the week": week(self.learned), "drifted": drifted},
+        )
+
+    def retrain(self, status: dg.DagsterRunStatus, learned: int | None = None, tags: Any = None) -> None:
+        run = self.instance.create_run_for_job(job, tags=tags)
+        if learned is not None:
+            self.learned = learned
+            event = dg.AssetMaterialization("production_model", metadata={"learned up to": week(learned)})
+            self._log(run, event)
+        if status == dg.DagsterRunStatus.SUCCESS:
+            self.instance.report_dagster_event(_ended(run, dg.DagsterEventType.RUN_SUCCESS), run.run_id)
+        elif status == dg.DagsterRunStatus.FAILURE:
+            self.instance.report_run_failed(run)
+
+    def tick(self) -> dg.RunRequest | str:
+        with dg.build_sensor_context(self.instance) as context:  # no cursor: a daemon that has just been started
+            result = drift_sensor(SETTINGS).evaluate_tick(context)
+        return result.run_requests[0] if result.run_requests else str(result.skip_message)
+
+    def _made(self, asset: str, metadata: dict[str, Any]) -> None:
+        self.instance.report_runless_asset_event(dg.AssetMaterialization(asset, metadata=metadata))
+
+    def _log(self, run: dg.DagsterRun, event: dg.AssetMaterialization) -> None:
+        from dagster._core.events import DagsterEvent, StepMaterializationData
+
+        self.instance.report_dagster_event(
+            DagsterEvent(
+                dg.DagsterEventType.ASSET_MATERIALIZATION.value,
+                run.job_name,
+                step_key="production_model",
+                event_specific_data=StepMaterializationData(event, []),
+            ),
+            run.run_id,
+        )
+
+
+def _ended(run: dg.DagsterRun, kind: dg.DagsterEventType) -> Any:
+    from dagster._core.events import DagsterEvent
+
+    return DagsterEvent(kind.value, run.job_name)
+
+
+@dg.job(name=JOB)
+def job() -> None:
+    """Runs of this job stand in the history; none is executed here."""
+
+
+SUCCESS, FAILURE, QUEUED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.NOT_STARTED
+
+
+def test_one_drift_is_one_retrain(instance: dg.DagsterInstance) -> None:
+    platform = Platform(instance)
+    assert "not been measured" in str(platform.tick())
+    platform.retrain(SUCCESS, learned=0)
+    platform.report(0, "input")
+    assert "no new weeks" in str(platform.tick()), "the model has just learned from that week"
+    platform.report(1)
+    assert "no drift" in str(platform.tick())
+    platform.report(2, "target, mix")
+    request = platform.tick()
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags[DRIFT_WEEK_TAG] == week(2)
+    assert "drift of target, mix in the week from 2024-01-21" in request.tags[STARTED_BY_TAG]
+    assert request == platform.tick(), "asked again, it is the same run"
+    platform.retrain(QUEUED, tags=request.tags)
+    assert "a retrain runs" in str(platform.tick())
+
+
+def test_after_a_retrain_the_same_drift_waits_for_the_cool_down(instance: dg.DagsterInstance) -> None:
+    platform = Platform(instance)
+    platform.retrain(SUCCESS, learned=0)
+    platform.report(1, "target")
+    platform.retrain(SUCCESS, learned=1)
+    platform.report(1, "target")
+    assert "not been evaluated yet" in str(platform.tick())
+    for number in (2, 3):
+        platform.report(number, "target")
+        assert "cool-down" in str(platform.tick())
+    platform.report(4, "target")
+    assert isinstance(platform.tick(), dg.RunRequest)
+
+
+def test_a_drift_that_ended_lets_the_next_one_start_at_once(instance: dg.DagsterInstance) -> None:
+    platform = Platform(instance)
+    platform.retrain(SUCCESS, learned=0)
+    platform.report(1, "target")
+    platform.retrain(SUCCESS, learned=1)
+    platform.report(2)
+    platform.report(3)
+    assert "no drift" in str(platform.tick())
+    platform.report(4, "mix")
+    assert isinstance(platform.tick(), dg.RunRequest)
+
+
+def test_a_retrain_that_fails_is_not_repeated_for_ever(instance: dg.DagsterInstance) -> None:
+    platform = Platform(instance)
+    platform.retrain(SUCCESS, learned=0)
+    started = 0
+    for number in range(1, 20):
+        platform.report(number, "target")
+        request = platform.tick()
+        if isinstance(request, dg.RunRequest):
+            started += 1
+            platform.retrain(FAILURE, tags=request.tags)
+    assert started == SETTINGS.drift.attempts
+    assert "no more are tried" in str(platform.tick())
+
+
+def test_a_scheduled_retrain_that_failed_answers_no_drift(instance: dg.DagsterInstance) -> None:
+    platform = Platform(instance)
+    platform.retrain(SUCCESS, learned=0)
+    platform.report(1, "target")
+    platform.retrain(FAILURE)
+    assert isinstance(platform.tick(), dg.RunRequest)
+
+
+def test_a_week_that_is_judged_again_counts_once(instance: dg.DagsterInstance) -> None:
+    platform = Platform(instance)
+    platform.retrain(SUCCESS, learned=0)
+    platform.report(1, "input")
+    platform.report(1)
+    assert "no drift" in str(platform.tick()), "corrected sales took the drift away"
