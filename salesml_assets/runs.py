@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from salesml_assets.automation.jobs import JOB
 from salesml_assets.config import ConfigurationError
 from salesml_assets.project import WORKSPACE
-from salesml_assets.resources.lake import FULL_LOAD_TAG
+from salesml_assets.tags import FULL_LOAD_TAG, STARTED_BY_TAG, range_tags
 
 if TYPE_CHECKING:
     from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
     from dagster._core.definitions.reconstruct import ReconstructableJob
     from dagster._core.remote_origin import CodeLocationOrigin
 
-JOB = "retrain"
-COMMAND_TAG = "salesml/started_by"  # marks the runs of the command line, which no run launcher looks after
-RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+# Marks the runs of the command line, which no run launcher looks after.
+COMMAND_TAGS = {STARTED_BY_TAG: "salesml run"}
 RUN_CONFIG = {
     "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
     # Somebody waits for the command: what fails is said at once, and not tried again minutes later.
@@ -98,9 +98,9 @@ class RetrainRun:
 
         repository = self._job.repository.get_definition()
         definition = self._job.get_definition()
-        tags = {**definition.run_tags, COMMAND_TAG: "salesml run"}
+        tags = {**definition.run_tags, **COMMAND_TAGS}
         if months:
-            tags |= dict(zip(RANGE_TAGS, months, strict=True))
+            tags |= range_tags(*months)
         if months and full:
             tags[FULL_LOAD_TAG] = "true"
         everything = self.assets == set(definition.asset_layer.selected_asset_keys)
@@ -130,7 +130,7 @@ def close_lost_runs(instance: dg.DagsterInstance) -> list[str]:
     """
     lost = instance.get_runs(
         dg.RunsFilter(
-            tags={COMMAND_TAG: "salesml run"},
+            tags=COMMAND_TAGS,
             statuses=[
                 dg.DagsterRunStatus.NOT_STARTED,
                 dg.DagsterRunStatus.STARTING,

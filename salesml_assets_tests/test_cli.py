@@ -24,7 +24,9 @@ from deltalake import write_deltalake
 from pyarrow import parquet
 
 from salesml_assets import cli
-from salesml_assets.runs import COMMAND_TAG, FULL_LOAD_TAG, JOB, RANGE_TAGS, close_lost_runs
+from salesml_assets.automation.jobs import JOB
+from salesml_assets.runs import COMMAND_TAGS, close_lost_runs
+from salesml_assets.tags import FULL_LOAD_TAG, RANGE_TAGS
 
 ROOT = Path(__file__).parents[1]
 TOY = "salesml_assets_tests.toy_definitions"
@@ -210,7 +212,7 @@ def test_runs_whose_process_is_gone_are_closed(salesml, instance):
 
     with instance() as kept:
         states = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.NOT_STARTED]
-        runs = [kept.create_run_for_job(lost, tags={COMMAND_TAG: "salesml run"}, status=state) for state in states]
+        runs = [kept.create_run_for_job(lost, tags=COMMAND_TAGS, status=state) for state in states]
         other = kept.create_run_for_job(lost, status=dg.DagsterRunStatus.STARTED)
         assert set(close_lost_runs(kept)) == {runs[0].run_id, runs[2].run_id}
         assert kept.get_run_by_id(runs[0].run_id).status == dg.DagsterRunStatus.FAILURE

@@ -10,11 +10,10 @@ from salesml_assets.assets.errors import input_errors_are_final
 from salesml_assets.config import Settings
 from salesml_assets.resources.lake import Table
 from salesml_assets.resources.spark import SparkResource
+from salesml_assets.tags import MONTHS_TAGS
 
 GROUP = "ingestion"
 KINDS = {"spark", "deltalake"}
-# Tags of a run that loads months: which of them are new, came late, were corrected, or cannot be told.
-MONTHS_TAGS = {kind: f"salesml/{kind}_months" for kind in ("new", "late", "corrected", "unknown")}
 
 
 def monthly_partitions(settings: Settings) -> dg.MonthlyPartitionsDefinition | None:

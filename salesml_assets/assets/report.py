@@ -14,13 +14,12 @@ from salesml_assets.config import Settings
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Lake
 from salesml_assets.resources.usage import usage_of_run
+from salesml_assets.tags import DRIFT_WEEK_TAG, STARTED_BY_TAG
 
 if TYPE_CHECKING:
     import pandas as pd
 
 REPORT = "report"
-# Tags of a retrain that a drift started: what it was, and the first day of its week.
-STARTED_BY_TAG, DRIFT_WEEK_TAG = "salesml/started_by", "salesml/drift_week"
 EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
 

@@ -13,10 +13,10 @@ import dagster as dg
 
 from salesml_assets.assets.monitoring import DRIFT
 from salesml_assets.assets.production import MODEL
-from salesml_assets.assets.report import DRIFT_WEEK_TAG, STARTED_BY_TAG
 from salesml_assets.automation.jobs import JOB, partition_range_tags
 from salesml_assets.config import Settings
 from salesml_assets.drift.retrain import Evaluation, Retrain, RetrainRules, should_retrain
+from salesml_assets.tags import DRIFT_WEEK_TAG, STARTED_BY_TAG
 
 INTERVAL_SECONDS = 60
 REMEMBERED = 60  # evaluations and retrains that are looked at: more than a year of weeks
@@ -78,18 +78,15 @@ def past_retrains(instance: dg.DagsterInstance) -> list[Retrain]:
     learned = {run: _week(metadata["learned up to"]) for run, metadata in _materializations(instance, MODEL)}
     retrains = []
     for run in instance.get_runs(dg.RunsFilter(job_name=JOB), limit=REMEMBERED):
-        week = learned.get(run.run_id) or _tagged_week(run)
         if run.status not in ENDED:
-            retrains.append(Retrain(started=week or dt.datetime.min))
-        elif run.status == dg.DagsterRunStatus.SUCCESS and run.run_id in learned:
-            retrains.append(Retrain(learned[run.run_id], learned[run.run_id], new_model=True))
-        elif run.status != dg.DagsterRunStatus.SUCCESS and (tagged := _tagged_week(run)):
-            retrains.append(Retrain(tagged, tagged, failed=True))
+            retrains.append(Retrain(started=dt.datetime.min))  # the rule asks only whether one runs
+        elif run.status == dg.DagsterRunStatus.SUCCESS:
+            if week := learned.get(run.run_id):
+                retrains.append(Retrain(week, week, new_model=True))
+        elif DRIFT_WEEK_TAG in run.tags:
+            week = _week(run.tags[DRIFT_WEEK_TAG])
+            retrains.append(Retrain(week, week, failed=True))
     return retrains
-
-
-def _tagged_week(run: dg.DagsterRun) -> dt.datetime | None:
-    return _week(run.tags[DRIFT_WEEK_TAG]) if DRIFT_WEEK_TAG in run.tags else None
 
 
 def _week(day: str) -> dt.datetime:

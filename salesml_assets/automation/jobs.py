@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dagster as dg
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from dagster._utils.schedules import is_valid_cron_string
 
 from salesml_assets.assets.ingestion import monthly_partitions
 from salesml_assets.automation.retries import RetryAfterErrors
 from salesml_assets.config import ConfigurationError, Settings
+from salesml_assets.tags import range_tags
 
 JOB, LOAD_JOB = "retrain", "load_sales"
 MAX_RUNTIME_TAG = "dagster/max_runtime"  # seconds after which Dagster's run monitoring ends a run
@@ -17,11 +17,6 @@ MAX_RUNTIME_TAG = "dagster/max_runtime"  # seconds after which Dagster's run mon
 def run_tags(settings: Settings) -> dict[str, str]:
     """Tags of every run."""
     return {MAX_RUNTIME_TAG: str(round(3600 * settings.automation.max_run_hours))}
-
-
-def range_tags(first: str, last: str) -> dict[str, str]:
-    """Run tags that load the partitions from the first to the last key."""
-    return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
 
 
 def partition_range_tags(settings: Settings, since: str | None = None) -> dict[str, str]:

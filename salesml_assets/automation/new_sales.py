@@ -8,10 +8,12 @@ import itertools
 import dagster as dg
 from pydantic import BaseModel
 
-from salesml_assets.assets.ingestion import MONTHS_TAGS, monthly_partitions
-from salesml_assets.automation.jobs import LOAD_JOB, partition_range_tags, range_tags
+from salesml_assets.assets.ingestion import monthly_partitions
+from salesml_assets.automation.jobs import LOAD_JOB, partition_range_tags
 from salesml_assets.config import Settings
-from salesml_assets.quality.arrivals import UNDATED, Changes, FileState, list_source, look
+from salesml_assets.lakehouse import UNDATED
+from salesml_assets.quality.arrivals import Changes, FileState, list_source, look
+from salesml_assets.tags import MONTHS_TAGS, range_tags
 
 INTERVAL_SECONDS = 30
 READING_SECONDS = 0.8

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import fnmatch
+import glob
 import io
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -18,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from salesml_assets.config import ConfigurationError, Settings
+from salesml_assets.lakehouse import UNDATED, Lakehouse
+from salesml_assets.quality.files import hidden
 
 if TYPE_CHECKING:
     import polars as pl
 
 LARGEST_BYTES = 32 * 2**20  # a larger file takes longer than a sensor may; its months count as unknown
 SETTLED_SECONDS = 10.0  # a file on disk that was written to since then may be half copied
-UNDATED = "undated"
 
 
 @dataclass(frozen=True)
@@ -90,28 +92,20 @@ def list_source(settings: Settings) -> dict[str, Listed]:
     elif "://" in path:
         found = _list_s3(settings)
     else:
-        found = {str(file): _listed(file) for file in _local_files(Path(path))}
+        found = {str(file): _listed(file) for file in _local_files(path)}
     if not found:
         raise ConfigurationError(f"sales.path: there are no files at {path!r}")
     return found
 
 
-def _local_files(path: Path) -> Iterable[Path]:
-    pattern = next((number for number, part in enumerate(path.parts) if any(c in part for c in "*?[")), None)
-    roots = (
-        [path] if pattern is None else Path(*path.parts[:pattern]).glob("/".join(path.parts[pattern:]))
-    )  # fmt: skip
-    for root in roots:
+def _local_files(path: str) -> Iterable[Path]:
+    for root in map(Path, glob.glob(path)):
         if root.is_file():
             yield root
             continue
         for file in root.rglob("*"):
-            if file.is_file() and not any(_hidden(part) for part in file.relative_to(root).parts):
+            if file.is_file() and not any(hidden(part) for part in file.relative_to(root).parts):
                 yield file
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or (name.startswith("_") and "=" not in name)
 
 
 def _listed(file: Path) -> Listed:
@@ -132,7 +126,7 @@ def _list_s3(settings: Settings) -> dict[str, Listed]:
                 inside = name == folder or name.startswith(f"{folder}/")
                 if prefix != folder:
                     inside = fnmatch.fnmatchcase(name, folder) or fnmatch.fnmatchcase(name, f"{folder}/*")
-                if inside and entry["Size"] and not any(_hidden(part) for part in name.split("/")):
+                if inside and entry["Size"] and not any(hidden(part) for part in name.split("/")):
                     stamp = f"{entry['Size']}-{entry['ETag']}"
                     found[f"{scheme}://{bucket}/{name}"] = Listed(
                         stamp, entry["Size"], entry["LastModified"].timestamp()
@@ -142,8 +136,6 @@ def _list_s3(settings: Settings) -> dict[str, Listed]:
 
 def _list_delta(settings: Settings) -> dict[str, Listed]:
     import pyarrow as pa
-
-    from salesml_assets.lakehouse import Lakehouse
 
     root, _, name = settings.sales.path.rstrip("/").rpartition("/")
     actions = Lakehouse(root, settings.s3).open(name).get_add_actions(flatten=True)

@@ -59,7 +59,7 @@ def list_files(spark: SparkSession, path: str) -> SourceFiles:
         while below.hasNext():
             file = below.next()
             parts = file.getPath().toString().removeprefix(root).strip("/").split("/")
-            if file.getLen() > 0 and not any(_hidden(part) for part in parts):
+            if file.getLen() > 0 and not any(hidden(part) for part in parts):
                 paths.append(file.getPath().toString())
                 nested |= any("=" not in part for part in parts[:-1])
     return SourceFiles(sorted(paths), nested, roots[0] if len(found) == len(roots) == 1 else None)
@@ -99,7 +99,8 @@ def first_line(spark: SparkSession, path: str, encoding: str) -> str:
     return (line or "").removeprefix("\ufeff")
 
 
-def _hidden(name: str) -> bool:
+def hidden(name: str) -> bool:
+    """Whether a file or folder of this name is no part of a source, as Spark has it."""
     return name.startswith(".") or (name.startswith("_") and "=" not in name)
 
 

@@ -11,6 +11,7 @@ from salesml_assets.config import S3Settings, Settings
 from salesml_assets.lakehouse import UNDATED, Commit, LakeError, Lakehouse
 from salesml_assets.resources.spark import SparkResource
 from salesml_assets.secrets import masked
+from salesml_assets.tags import FULL_LOAD_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 # A Spark DataFrame in the signature of an asset: Dagster resolves those annotations, and must not import Spark for it.
 Table = Any
 
-FULL_LOAD_TAG = "salesml/full_load"  # tag of a run whose months are all that the source has
 MONTH_COLUMN = "month_column"  # key in a partitioned asset's metadata: the column that holds its partition's month
 
 
