@@ -126,7 +126,7 @@ def _list_s3(settings: Settings) -> dict[str, Listed]:
                 inside = name == folder or name.startswith(f"{folder}/")
                 if prefix != folder:
                     inside = fnmatch.fnmatchcase(name, folder) or fnmatch.fnmatchcase(name, f"{folder}/*")
-                if inside and entry["Size"] and not any(hidden(part) for part in name.split("/")):
+                if inside and entry["Size"] and not any(hidden(part) for part in name.removeprefix(prefix).split("/")):
                     stamp = f"{entry['Size']}-{entry['ETag']}"
                     found[f"{scheme}://{bucket}/{name}"] = Listed(
                         stamp, entry["Size"], entry["LastModified"].timestamp()

@@ -233,4 +233,7 @@ def test_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
             update={"sales": chosen.sales.model_copy(update={"path": "s3a://sales/shops/*/a*"})}
         )
         assert see(known, pattern) == (known, Changes())
+        put("_landing/a.csv", "day,amount\n2024-03-05,1\n")
+        landing = chosen.model_copy(update={"sales": chosen.sales.model_copy(update={"path": "s3a://sales/_landing"})})
+        assert list(list_source(landing)) == ["s3a://sales/_landing/a.csv"], "only names below the path hide a file"
     server.stop()
