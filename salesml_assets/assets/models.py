@@ -47,14 +47,10 @@ def model_asset(algorithm: Algorithm, settings: Settings) -> dg.AssetsDefinition
             "training_rows": result.rows,
             "candidates": dg.TableMetadataValue(
                 records=[
-                    dg.TableRecord(
-                        {"parameters": str(one.parameters), "WAPE": one.wape, "bias": one.bias, "seconds": one.seconds}
-                    )
+                    dg.TableRecord({"parameters": str(one.parameters), "WAPE": one.wape, "bias": one.bias})
                     for one in result.candidates
                 ],
-                schema=dg.TableSchema.from_name_type_dict(
-                    {"parameters": "string", "WAPE": "float", "bias": "float", "seconds": "float"}
-                ),
+                schema=dg.TableSchema.from_name_type_dict({"parameters": "string", "WAPE": "float", "bias": "float"}),
             ),
             "importance": dg.JsonMetadataValue(result.fitted.importance()),
             "model": dg.PathMetadataValue(path),

@@ -6,8 +6,9 @@ At every origin, whatever is fitted uses rows whose target lies on or before the
 from __future__ import annotations
 
 import functools
-import time
+import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,13 +46,11 @@ class Candidate:
         parameters: What was tried.
         wape: Σ|y − ŷ| / Σ|y|.
         bias: Σ(ŷ − y) / Σ|y| on training rows.
-        seconds: Time until it was fitted and scored, after the candidate before it.
     """
 
     parameters: Parameters
     wape: float
     bias: float
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -97,10 +96,7 @@ def fit(algorithm: Algorithm, panel: DataFrame, cutoff: object, settings: Settin
 
 def predict(fitted: Fitted, rows: DataFrame, settings: Settings) -> DataFrame:
     """Adds `yhat`, never negative where the target cannot be."""
-    return _not_negative(fitted.predict(rows), settings)
-
-
-def _not_negative(predicted: DataFrame, settings: Settings) -> DataFrame:
+    predicted = fitted.predict(rows)
     return predicted.withColumn("yhat", F.greatest("yhat", F.lit(0.0))) if settings.forecast.non_negative else predicted
 
 
@@ -123,17 +119,23 @@ def backtest(
         report: Takes a line of progress.
     """
     tuning, *scored = folds
-    score = functools.partial(_fold_rows, panel)
     tried = tune(algorithm, panel, tuning, candidates, settings, report)
     best, fitted = choose(tried)
-    parts = [predict(fitted, score(tuning), settings)]
-    rows = 0
-    for fold in scored:
+    parts = [predict(fitted, _fold_rows(panel, tuning), settings)]
+
+    def refitted(fold: Fold) -> tuple[Fitted, int]:
         trainer, rows = fit(algorithm, panel, fold.cutoff, settings)
-        fitted = trainer.fit(best.parameters)
-        trainer.close()
-        parts.append(predict(fitted, score(fold), settings))
-        report(f"{algorithm.name}: origin {fold.number} of {len(scored)} ({fold.cutoff}), {rows:,} training rows")
+        try:
+            return trainer.fit(best.parameters), rows
+        finally:
+            trainer.close()
+
+    rows = 0
+    # One fit does not keep all cores busy, so the origins' fits run side by side.
+    with ThreadPoolExecutor(panel.sparkSession.sparkContext.defaultParallelism, thread_name_prefix="origin") as pool:
+        for fold, (fitted, rows) in zip(scored, pool.map(refitted, scored), strict=True):
+            parts.append(predict(fitted, _fold_rows(panel, fold), settings))
+            report(f"{algorithm.name}: origin {fold.number} of {len(scored)} ({fold.cutoff}), {rows:,} training rows")
     predictions = functools.reduce(lambda left, right: left.unionByName(right), parts)
     if "category" not in panel.columns:
         predictions = predictions.withColumn("category", F.lit(None).cast("string"))
@@ -149,18 +151,21 @@ def tune(
     kinds = [_fold_rows(panel, fold)]
     if len(candidates) > 1 and algorithm.rows:
         kinds.append(training_rows(panel, fold.cutoff, BIAS_ROWS)[0])
-    rows = trainer.encode(functools.reduce(lambda left, right: left.unionByName(right), kinds)).persist()
-    tried: list[tuple[Candidate, Fitted]] = []
-    started = time.perf_counter()
-    for number, (parameters, model) in enumerate(zip(candidates, trainer.fit_all(candidates), strict=True), 1):
-        wape, bias = _score(_not_negative(model.predict_encoded(rows), settings))
-        tried.append((Candidate(parameters, wape, bias, time.perf_counter() - started), model))
-        started = time.perf_counter()
-        report(
-            f"{algorithm.name}: candidate {number} of {len(candidates)} {parameters}: WAPE {wape:.4f}, bias {bias:+.3f}"
-        )
-    trainer.close()
-    rows.unpersist()
+    rows = functools.reduce(lambda left, right: left.unionByName(right), kinds)
+    models: list[Fitted] = []
+    try:
+        for number, model in enumerate(trainer.fit_all(candidates), 1):
+            models.append(model)
+            report(f"{algorithm.name}: candidate {number} of {len(candidates)} is fitted: {candidates[number - 1]}")
+    finally:
+        trainer.close()
+    scores = _scores(trainer.predict_all(models, rows), len(models), settings)
+    tried = [
+        (Candidate(parameters, wape, bias), model)
+        for parameters, (wape, bias), model in zip(candidates, scores, models, strict=True)
+    ]
+    for candidate, _ in tried:
+        report(f"{algorithm.name}: {candidate.parameters}: WAPE {candidate.wape:.4f}, bias {candidate.bias:+.3f}")
     return tried
 
 
@@ -180,14 +185,23 @@ def _fold_rows(panel: DataFrame, fold: Fold) -> DataFrame:
     return panel.where((F.col("kind") == SCORE) & (F.col("fold") == fold.number))
 
 
-def _score(predictions: DataFrame) -> tuple[float, float]:
-    """WAPE on the rows to score, and bias on the training rows beside them (0 where there are none)."""
-    error = F.col("yhat") - F.col("y")
+def _scores(predictions: DataFrame, models: int, settings: Settings) -> list[tuple[float, float]]:
+    """WAPE of each model on the rows to score, and bias on the training rows beside them (0 where there are none)."""
+    floor = F.lit(0.0) if settings.forecast.non_negative else F.lit(-math.inf)
+    errors = [F.greatest(F.col("yhats")[number], floor) - F.col("y") for number in range(models)]
     sums = predictions.groupBy("kind").agg(
-        F.sum(F.abs(error)).alias("wrong"), F.sum(error).alias("off"), F.sum(F.abs("y")).alias("volume")
+        F.sum(F.abs("y")).alias("volume"),
+        *[F.sum(F.abs(error)).alias(f"wrong_{number}") for number, error in enumerate(errors)],
+        *[F.sum(error).alias(f"off_{number}") for number, error in enumerate(errors)],
     )
     found = {row["kind"]: row for row in sums.collect()}
     if SCORE not in found or not found[SCORE]["volume"]:
         raise ValueError("nothing was sold at the tuning origin: the series are too short or empty")
-    bias = found[TRAIN]["off"] / found[TRAIN]["volume"] if TRAIN in found and found[TRAIN]["volume"] else 0.0
-    return found[SCORE]["wrong"] / found[SCORE]["volume"], bias
+    volumes = {kind: row["volume"] for kind, row in found.items()}
+    return [
+        (
+            found[SCORE][f"wrong_{number}"] / volumes[SCORE],
+            found[TRAIN][f"off_{number}"] / volumes[TRAIN] if volumes.get(TRAIN) else 0.0,
+        )
+        for number in range(models)
+    ]

@@ -9,14 +9,16 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from salesml_assets.config import Settings
 from salesml_assets.forecasting.algorithms import ALGORITHMS
-from salesml_assets.forecasting.backtest import Candidate, backtest, choose, training_rows
+from salesml_assets.forecasting.algorithms.learned import Learned
+from salesml_assets.forecasting.backtest import Candidate, backtest, choose, fit, training_rows
 from salesml_assets.forecasting.calendar import business_calendar, daily_rows, sales_series
 from salesml_assets.forecasting.features import add_features, feature_spec
 from salesml_assets.forecasting.intervals import BOUNDS, interval_table
@@ -60,9 +62,9 @@ def panel(features: DataFrame, settings: Settings) -> DataFrame:
 
 def test_the_lowest_wape_without_structural_bias_is_chosen() -> None:
     tried = [
-        (Candidate({"name": "median"}, 0.7, -0.5, 1.0), "median"),
-        (Candidate({"name": "mean"}, 0.9, -0.1, 1.0), "mean"),
-        (Candidate({"name": "worse"}, 1.0, 0.0, 1.0), "worse"),
+        (Candidate({"name": "median"}, 0.7, -0.5), "median"),
+        (Candidate({"name": "mean"}, 0.9, -0.1), "mean"),
+        (Candidate({"name": "worse"}, 1.0, 0.0), "worse"),
     ]
     assert choose(tried)[1] == "mean"
     assert choose(tried[:1])[1] == "median"
@@ -125,6 +127,38 @@ def test_a_saved_model_forecasts_the_same_when_loaded(
         assert rows > 500
         assert sum(fitted.importance().values()) == pytest.approx(1.0)
         assert "f_mean_28" in fitted.importance()
+
+
+@pytest.mark.parametrize(("name", "trees"), [("random_forest", "numTrees"), ("gradient_boosting", "maxIter")])
+def test_the_first_trees_of_an_ensemble_are_a_smaller_one(
+    name: str, trees: str, panel: DataFrame, settings: Settings, tmp_path: Path
+) -> None:
+    algorithm, cutoff = ALGORITHMS[name], last_step(panel)
+    sizes = [{trees: count, "maxDepth": 3} for count in (1, 2, 5)]
+    trainer, _ = fit(algorithm, panel, cutoff, settings)
+    cut = list(trainer.fit_all(sizes))
+    assert [len(model.models[0].trees) for model in cut] == [1, 2, 5]
+    rows = panel.where("kind = 'future'").orderBy("unique_id", "ds")
+    together = trainer.predict_all(cut, rows).toPandas()["yhats"].to_list()
+    values = [model.predict(rows).toPandas()["yhat"].to_numpy() for model in cut]
+    np.testing.assert_array_equal(np.array(together).T, values)
+    if name == "gradient_boosting":  # a tree knows those before it only, so growing fewer gives the same
+        grown = refit(algorithm, sizes[1], panel, cutoff, settings)[0]
+        np.testing.assert_array_equal(grown.predict(rows).toPandas()["yhat"], values[1])
+    else:  # the mean of the first trees
+        single = [
+            tree.predict(row["features"]) for tree in cut[2].models[0].trees[:2] for row in _first_encoded(cut[2], rows)
+        ]
+        assert values[1][0] == pytest.approx(np.mean(single) * rows.first()["scale"])
+    cut[1].save(str(tmp_path / "model"))
+    loaded = load({"algorithm": name}, str(tmp_path / "model"))
+    np.testing.assert_array_equal(loaded.predict(rows).toPandas()["yhat"], values[1])
+    assert sum(cut[1].importance().values()) == pytest.approx(1.0)
+    trainer.close()
+
+
+def _first_encoded(model: Learned, rows: DataFrame) -> list[Row]:
+    return model.encoder.transform(rows).select("features").take(1)
 
 
 def test_every_series_gets_a_forecast(panel: DataFrame, settings: Settings) -> None:

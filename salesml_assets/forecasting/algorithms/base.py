@@ -22,9 +22,6 @@ class Fitted(Protocol):
     def predict(self, rows: DataFrame) -> DataFrame:
         """Adds `yhat`, in units of the target, to rows of the panel."""
 
-    def predict_encoded(self, encoded: DataFrame) -> DataFrame:
-        """Adds `yhat` to rows that went through the trainer's `encode`."""
-
     def save(self, path: str) -> None:
         """Writes the model below a path that Spark reaches, without pickle."""
 
@@ -67,8 +64,8 @@ class Trainer(Protocol):
     def fit_all(self, candidates: Sequence[Parameters]) -> Iterator[Fitted]:
         """Fits several sets of parameters and yields them in order."""
 
-    def encode(self, rows: DataFrame) -> DataFrame:
-        """Adds what `Fitted.predict_encoded` looks at, the same for every candidate."""
+    def predict_all(self, fitted: Sequence[Any], rows: DataFrame) -> DataFrame:
+        """Adds `yhats`, an array with the forecast of each of its fitted models, in units of the target."""
 
     def close(self) -> None:
         """Frees what was prepared."""

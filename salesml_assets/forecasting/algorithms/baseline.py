@@ -32,8 +32,6 @@ class Baseline:
 
         return rows.withColumn("yhat", F.col(self.column))
 
-    predict_encoded = predict
-
     def save(self, path: str) -> None:
         """Writes which column it is."""
         write_about({"column": self.column, "parameters": self.parameters}, path)
@@ -62,9 +60,11 @@ class BaselineTrainer:
         """The same for several sets of parameters."""
         return map(self.fit, candidates)
 
-    def encode(self, rows: DataFrame) -> DataFrame:
-        """The rows as they are."""
-        return rows
+    def predict_all(self, fitted: Sequence[Baseline], rows: DataFrame) -> DataFrame:
+        """Adds `yhats`."""
+        from pyspark.sql import functions as F
+
+        return rows.withColumn("yhats", F.array(*[F.col(one.column) for one in fitted]))
 
     def close(self) -> None:
         """Nothing to free."""

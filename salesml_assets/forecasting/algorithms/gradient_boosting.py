@@ -26,6 +26,6 @@ ALGORITHM = Algorithm(
     title="Gradient boosting",
     description="MLlib's gradient-boosted trees, iterations and depth chosen by backtest.",
     grid={"maxIter": [10, 20], "maxDepth": [5, 10]},
-    prepare=learned(estimators),
+    prepare=learned(estimators, trees="maxIter"),
     rows="tree_rows",
 )

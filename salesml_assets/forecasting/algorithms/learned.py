@@ -32,6 +32,8 @@ LARGEST_LABEL = 10.0
 LARGEST_TWEEDIE_LABEL = 91.0
 # Errors of big series weigh more in the end; with their full weight the small ones would teach nothing.
 WEIGHT_POWER = 0.25
+ROWS_PER_TASK = 250_000
+ENCODING_TASKS = 4
 EstimatorOf = Callable[[Parameters, "TrainingSettings"], "list[Estimator]"]
 
 
@@ -73,20 +75,10 @@ class Learned:
 
     def predict(self, rows: DataFrame) -> DataFrame:
         """Adds `yhat`."""
-        return self.predict_encoded(self.encoder.transform(rows)).select(*rows.columns, "yhat")
-
-    def predict_encoded(self, encoded: DataFrame) -> DataFrame:
-        """Adds `yhat` to rows that the encoder has already been over."""
         from pyspark.sql import functions as F
 
-        result = encoded
-        predictions = []
-        for number, model in enumerate(self.models):
-            column = f"_prediction_{number}"
-            result = model.transform(result).withColumnRenamed("prediction", column)
-            predictions.append(F.col(column).cast("double"))
-        mean = sum(predictions[1:], predictions[0]) / len(predictions)
-        return result.withColumn("yhat", mean * F.col("scale")).select(*encoded.columns, "yhat")
+        predicted = mean_predictions([self], self.encoder.transform(rows))
+        return predicted.withColumn("yhat", F.col("yhats")[0]).select(*rows.columns, "yhat")
 
     def save(self, path: str) -> None:
         """Writes the encoder, and each regressor as a pipeline of its own."""
@@ -117,6 +109,23 @@ class Learned:
         return totals
 
 
+def mean_predictions(fitted: Sequence[Learned], encoded: DataFrame) -> DataFrame:
+    """Adds `yhats`, the forecasts of several models in units of the target; a regressor that they share works once."""
+    from pyspark.sql import functions as F
+
+    columns: dict[int, str] = {}
+    result = encoded
+    for model in (model for one in fitted for model in one.models):
+        if id(model) not in columns:
+            columns[id(model)] = f"_prediction_{len(columns)}"
+            result = model.transform(result).withColumnRenamed("prediction", columns[id(model)])
+    means = []
+    for one in fitted:
+        predictions = [F.col(columns[id(model)]).cast("double") for model in one.models]
+        means.append(sum(predictions[1:], predictions[0]) / len(predictions) * F.col("scale"))
+    return result.withColumn("yhats", F.array(*means)).select(*encoded.columns, "yhats")
+
+
 def _shares(model: Any, size: int) -> list[float]:
     if hasattr(model, "get_feature_importances"):
         gains = model.get_feature_importances(importance_type="total_gain")
@@ -131,7 +140,18 @@ def _shares(model: Any, size: int) -> list[float]:
 
 @dataclass
 class LearnedTrainer:
-    """Encoded training rows, held in memory while candidates are fitted."""
+    """Encoded training rows, held in memory while candidates are fitted.
+
+    Attributes:
+        fitted_encoder: Indexes, vector and scaling of these rows.
+        encoded: Vectors, labels and weights.
+        inputs: Names of the vector's entries.
+        estimators: The regressors of a candidate.
+        settings: The settings.
+        pool: Where fits run side by side.
+        trees: The parameter that counts the trees of an ensemble, if it is one.
+        fitted: Fits that have been begun.
+    """
 
     fitted_encoder: PipelineModel
     encoded: DataFrame
@@ -139,6 +159,7 @@ class LearnedTrainer:
     estimators: EstimatorOf
     settings: TrainingSettings
     pool: ThreadPoolExecutor
+    trees: str | None
     fitted: dict[str, Future[Model]] = field(default_factory=dict)
 
     def fit(self, parameters: Parameters) -> Learned:
@@ -148,11 +169,23 @@ class LearnedTrainer:
     def fit_all(self, candidates: Sequence[Parameters]) -> Iterator[Learned]:
         """Fits several sets of parameters, some at the same time, and yields them in order.
 
-        One fit on capped rows seldom keeps all cores busy: Spark's own work between the passes is done by one.
+        One fit on capped rows seldom keeps all cores busy: Spark's own work between the passes is done by one. Of
+        ensembles that differ in the number of their trees alone, only the largest is grown.
         """
-        wanted = [[self._start(each) for each in self.estimators(one, self.settings)] for one in candidates]
-        for futures in wanted:
-            yield Learned(self.fitted_encoder, tuple(future.result() for future in futures), self.inputs)
+        grown = [self._largest(one, candidates) for one in candidates]
+        # Grids go from small to large: the longest fit begins first, lest it be the one that all wait for.
+        wanted = [[self._start(each) for each in self.estimators(one, self.settings)] for one in reversed(grown)][::-1]
+        for parameters, futures in zip(candidates, wanted, strict=True):
+            models = [future.result() for future in futures]
+            if self.trees:
+                models = [first_trees(model, self.trees, parameters[self.trees]) for model in models]
+            yield Learned(self.fitted_encoder, tuple(models), self.inputs)
+
+    def _largest(self, parameters: Parameters, candidates: Sequence[Parameters]) -> Parameters:
+        if self.trees is None:
+            return parameters
+        alike = [one for one in candidates if {**one, self.trees: None} == {**parameters, self.trees: None}]
+        return max(alike, key=lambda one: int(one[str(self.trees)]))
 
     def _start(self, estimator: Estimator) -> Future[Model]:
         """Candidates that are means of the same regressors share them."""
@@ -162,9 +195,10 @@ class LearnedTrainer:
             self.fitted[key] = self.pool.submit(estimator.fit, self.encoded)
         return self.fitted[key]
 
-    def encode(self, rows: DataFrame) -> DataFrame:
-        """Rows with the vector that all candidates look at."""
-        return self.fitted_encoder.transform(rows).select(*rows.columns, VECTOR)
+    def predict_all(self, fitted: Sequence[Learned], rows: DataFrame) -> DataFrame:
+        """Adds `yhats`; the rows are encoded once for all."""
+        predicted = mean_predictions(fitted, self.fitted_encoder.transform(rows))
+        return predicted.select(*rows.columns, "yhats")
 
     def close(self) -> None:
         """Frees the encoded rows; a fit that nobody waits for any more is not begun."""
@@ -172,33 +206,89 @@ class LearnedTrainer:
         self.encoded.unpersist()
 
 
-def learned(estimators: EstimatorOf) -> Callable[[DataFrame, PanelColumns, TrainingSettings], LearnedTrainer]:
-    """The `prepare` of a learned algorithm."""
+def tasks(rows: int) -> int:
+    """Spark tasks that work together on one fit.
+
+    Handing over sums after every level of every tree costs more than it saves on few rows: there, fits side by side
+    keep the cores busy. By the rows alone, so that every machine gets the same model.
+
+    >>> tasks(100_000), tasks(1_000_000)
+    (1, 4)
+    """
+    return -(-rows // ROWS_PER_TASK)
+
+
+def learned(
+    estimators: EstimatorOf, trees: str | None = None
+) -> Callable[[DataFrame, PanelColumns, TrainingSettings], LearnedTrainer]:
+    """The `prepare` of a learned algorithm.
+
+    Args:
+        estimators: The regressors of a candidate.
+        trees: The parameter that counts the trees of an ensemble, if it is one.
+    """
 
     def prepare(rows: DataFrame, columns: PanelColumns, settings: TrainingSettings) -> LearnedTrainer:
         from pyspark.sql import functions as F
 
-        # Bagging follows partitions and row order, so both are fixed.
-        parallelism = rows.sparkSession.sparkContext.defaultParallelism
         relative = F.col("y") / F.col("scale")
         labels = {
             LABEL: F.least(F.greatest(relative, F.lit(-LARGEST_LABEL)), F.lit(LARGEST_LABEL)),
             NON_NEGATIVE_LABEL: F.least(F.greatest(relative, F.lit(0.0)), F.lit(LARGEST_TWEEDIE_LABEL)),
             WEIGHT: F.pow("scale", F.lit(WEIGHT_POWER)),
         }
+        # Sums and bagging follow partitions and row order, so both are fixed, and the same on every machine.
+        wanted, order = tasks(settings.max_rows), ("unique_id", "origin", "horizon")
         ordered = (
-            rows.withColumns(labels)
-            .repartition(parallelism, "unique_id")
-            .sortWithinPartitions("unique_id", "origin", "horizon")
+            rows.withColumns(labels).repartition(wanted * ENCODING_TASKS, "unique_id").sortWithinPartitions(*order)
         )
         fitted = encoder(ordered, columns)
         transformed = fitted.transform(ordered)
-        encoded = transformed.select(VECTOR, LABEL, NON_NEGATIVE_LABEL, WEIGHT).persist()
+        encoded = (
+            transformed.select(*order, VECTOR, LABEL, NON_NEGATIVE_LABEL, WEIGHT)
+            .repartition(wanted, "unique_id")
+            .sortWithinPartitions(*order)
+            .drop(*order)
+            .persist()
+        )
         encoded.count()  # once, before several fits would each begin to compute it
+        parallelism = rows.sparkSession.sparkContext.defaultParallelism
         pool = ThreadPoolExecutor(parallelism, thread_name_prefix="fit")
-        return LearnedTrainer(fitted, encoded, _input_names(transformed), estimators, settings, pool)
+        return LearnedTrainer(fitted, encoded, _input_names(transformed), estimators, settings, pool, trees)
 
     return prepare
+
+
+def first_trees(model: Any, parameter: str, count: int) -> Any:
+    """The ensemble of the first trees of an ensemble of MLlib.
+
+    The trees of a forest are grown independently of each other, and each boosted tree knows those before it only: so
+    it is one of that size.
+
+    Args:
+        model: The ensemble.
+        parameter: The one that counts its trees.
+        count: How many of them are wanted.
+    """
+    if model.getNumTrees == count:
+        return model
+    from pyspark import SparkContext
+    from pyspark.ml.regression import GBTRegressionModel
+
+    gateway = SparkContext._gateway
+    java = model._java_obj
+    package = gateway.jvm.org.apache.spark.ml  # type: ignore[union-attr]
+    every, trees = java.trees(), gateway.new_array(package.regression.DecisionTreeRegressionModel, count)  # type: ignore[union-attr]
+    for number in range(count):
+        trees[number] = every[number]
+    arguments = [java.uid(), trees]
+    if isinstance(model, GBTRegressionModel):
+        weights = gateway.new_array(gateway.jvm.double, count)  # type: ignore[union-attr]
+        for number, weight in enumerate(model.treeWeights[:count]):
+            weights[number] = weight
+        arguments.append(weights)
+    smaller = getattr(package.regression, type(model).__name__)(*arguments, java.numFeatures())
+    return type(model)(java.copyValues(smaller, package.param.ParamMap()))._set(**{parameter: count})
 
 
 def _input_names(transformed: DataFrame) -> tuple[str, ...]:

@@ -26,6 +26,6 @@ ALGORITHM = Algorithm(
     title="Random forest",
     description="MLlib's random forest, number and depth of its trees chosen by backtest.",
     grid={"numTrees": [10, 20, 30], "maxDepth": [5, 10, 15]},
-    prepare=learned(estimators),
+    prepare=learned(estimators, trees="numTrees"),
     rows="tree_rows",
 )

@@ -12,6 +12,7 @@ from salesml_assets.forecasting.algorithms.learned import (
     VECTOR,
     WEIGHT,
     learned,
+    tasks,
 )
 
 if TYPE_CHECKING:
@@ -20,20 +21,7 @@ if TYPE_CHECKING:
     from salesml_assets.config import TrainingSettings
 
 SQUARED, ABSOLUTE = "reg:squarederror", "reg:absoluteerror"
-ROWS_PER_WORKER = 250_000
 TWEEDIE = "reg:tweedie"  # needs targets that are not negative
-
-
-def workers(rows: int) -> int:
-    """Spark tasks that train one booster together.
-
-    They exchange the sums of every level of every tree, which costs more than it saves on few rows: there, boosters
-    side by side keep the cores busy. By the rows alone, so that every machine gets the same trees.
-
-    >>> workers(100_000), workers(1_000_000)
-    (1, 4)
-    """
-    return -(-rows // ROWS_PER_WORKER)
 
 
 def estimators(parameters: Parameters, settings: TrainingSettings) -> list[Estimator]:
@@ -49,7 +37,7 @@ def estimators(parameters: Parameters, settings: TrainingSettings) -> list[Estim
             label_col=NON_NEGATIVE_LABEL if objective == TWEEDIE else LABEL,
             weight_col=WEIGHT,
             objective=objective,
-            num_workers=workers(settings.max_rows),
+            num_workers=tasks(settings.max_rows),
             random_state=settings.seed,
             tree_method="hist",
             max_bin=128,
