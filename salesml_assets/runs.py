@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from salesml_assets.automation.jobs import JOB
 from salesml_assets.config import ConfigurationError
@@ -98,7 +99,7 @@ class RetrainRun:
 
         repository = self._job.repository.get_definition()
         definition = self._job.get_definition()
-        tags = {**definition.run_tags, **COMMAND_TAGS}
+        tags = {**definition.run_tags, **COMMAND_TAGS, MAX_RETRIES_TAG: "0"}
         if months:
             tags |= range_tags(*months)
         if months and full:

@@ -1,0 +1,145 @@
+"""One event through the daemon: what was loaded, refreshed and retrained, and the error before and after."""
+
+import random
+import shutil
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from benchmarks.daemon.platform import Platform
+from benchmarks.daemon.shop import sales, weeks_of
+from salesml_assets.config import Settings
+from salesml_assets.lakehouse import Lakehouse
+from salesml_assets.simulation.events import happen, hit_products
+from salesml_assets.simulation.plan import Event
+
+HISTORY, QUIET, AFTER = 78, 2, 2  # weeks: learned from, without an event, after the retrain
+WITHIN = 2  # weeks in which an event has to be found
+WEEKS = HISTORY + QUIET + WITHIN + AFTER
+WEEKS_OF_VOLUME = 8
+HORIZON = 14
+BY_SALES = "raw_sales,sales,quarantined_sales,sales_series,features,panel,forecasts,forecast_accuracy,drift_report,report"
+SETTINGS: dict[str, Any] = {
+    "sales": {"path": "sales", "first_month": "2022-09"},
+    "forecast": {"horizon": HORIZON},
+    "training": {"algorithms": ["seasonal_naive", "moving_average", "linear_regression"], "max_rows": 5_000},
+    "clock": {"today": "2024-04-22"},
+    "spark": {
+        "driver_memory": "2g",
+        "config": {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"},
+    },
+    "automation": {"retry_minutes": 0.2},
+}
+
+
+def prepare(base: Platform) -> None:
+    """A model on the history, and its forecasts joined with the quiet weeks."""
+    base.create(SETTINGS)
+    parts = dict(weeks_of(sales(WEEKS)))
+    base.deliver("history", pl.concat([parts[week] for week in range(HISTORY)]))
+    base.salesml("run")
+    base.deliver("quiet", pl.concat([parts[HISTORY + week] for week in range(QUIET)]))
+    base.salesml("run", "--select", BY_SALES)
+
+
+def trial(base: Platform, home: Path, event: Event, number: int, kills: int, kill_a_run: bool) -> dict[str, Any]:
+    """Copies the prepared project and lets an event come in, week by week.
+
+    Args:
+        base: The prepared project.
+        home: Where the copy goes.
+        event: The event; its week counts from the first one after the quiet ones.
+        number: Number of the trial, and seed of the chance in it.
+        kills: How often the daemon is killed meanwhile.
+        kill_a_run: Whether a run is killed, too.
+    """
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.copytree(base.home, home)
+    platform = Platform(home)
+    settings = Settings(**SETTINGS)
+    parts = dict(weeks_of(sales(WEEKS)))
+    first = HISTORY + QUIET
+    before = pl.concat([parts[first - back] for back in range(1, WEEKS_OF_VOLUME + 1)])
+    hit = hit_products(before, event, number, number, settings)
+    chance = random.Random(number)
+    started, known = time.monotonic(), set(platform.ask(_run_ids))
+    platform.start()
+    done = threading.Event()
+    killer = threading.Thread(target=_killer, args=(platform, kills, kill_a_run, chance, done))
+    killer.start()
+    found_after = None
+    try:
+        week = 0
+        while week < WITHIN and found_after is None:
+            week += 1
+            platform.deliver(f"week{week}", happen(parts[first + week - 1], event, hit, number, settings))
+            platform.settle(first + week)
+            if any(name == "retrain" for name, _ in _runs(platform, known)):
+                found_after = week
+        rows = [happen(parts[first + week + more], event, hit, number, settings) for more in range(AFTER)]
+        platform.deliver("after", pl.concat(rows))
+        platform.settle(first + week + AFTER)
+    finally:
+        done.set()
+        killer.join()
+        platform.stop()
+    return {
+        "kind": event.kind,
+        "size": event.size,
+        "products": len(hit),
+        "found_after": found_after,
+        "drops": week + 1,
+        "runs": _counted(_runs(platform, known)),
+        "killed": len(platform.kills),
+        "run_killed": kill_a_run,
+        "versions": _versions(platform),
+        "error": _errors(platform),
+        "seconds": round(time.monotonic() - started),
+    }
+
+
+def _killer(
+    platform: Platform, kills: int, kill_a_run: bool, chance: random.Random, done: threading.Event
+) -> None:
+    """Kills the daemon at random moments, first while it starts to load, and a run when there is one."""
+    for _ in range(kills):
+        if done.wait(chance.uniform(10, 100)):
+            return
+        platform.kill_daemon()
+    while kill_a_run and not done.wait(2):
+        if platform.kill_run():
+            return
+
+
+def _run_ids(instance: dg.DagsterInstance) -> list[str]:
+    return [run.run_id for run in instance.get_runs()]
+
+
+def _runs(platform: Platform, known: set[str]) -> list[tuple[str, str]]:
+    """Job (or the assets' common name) and status of the runs since the start."""
+    runs: list[dg.DagsterRun] = platform.ask(lambda instance: instance.get_runs())
+    names = {True: "refresh", False: ""}
+    return [
+        (names[run.job_name.startswith("__")] or run.job_name, run.status.value) for run in runs if run.run_id not in known
+    ]
+
+
+def _counted(runs: list[tuple[str, str]]) -> dict[str, int]:
+    return {f"{name} {status}": count for (name, status), count in sorted(Counter(runs).items())}
+
+
+def _versions(platform: Platform) -> int:
+    return int(Lakehouse(str(platform.home / ".salesml" / "lake")).read_pandas("production_model", ["version"]).max().item())
+
+
+def _errors(platform: Platform) -> dict[str, float]:
+    """WAPE of each model version's forecasts, by week of sales."""
+    accuracy = Lakehouse(str(platform.home / ".salesml" / "lake")).read_pandas("forecast_accuracy")
+    accuracy["wrong"] = accuracy["wape"] * accuracy["volume"]
+    sums = accuracy.groupby(["model_version", "week"])[["wrong", "volume"]].sum()
+    return {f"v{version} {week}": round(row.wrong / row.volume, 4) for (version, week), row in sums.iterrows() if row.volume}
