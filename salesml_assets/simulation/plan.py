@@ -27,11 +27,11 @@ class Event(Section):
     @model_validator(mode="after")
     def _sized(self) -> Event:
         if self.kind in SIZED and not self.size:
-            raise ValueError(f"size: a {self.kind} needs one, such as 0.4")
+            raise ValueError(f"size: {self.kind} needs one, such as 0.4")
         if self.kind not in SIZED and self.size is not None:
-            raise ValueError(f"size: a {self.kind} has none")
+            raise ValueError(f"size: {self.kind} has none")
         if self.kind == "product_mix" and self.size is not None and abs(self.size) >= 1:
-            raise ValueError("size: a product_mix moves one half up and the other down, by less than 1")
+            raise ValueError("size: product_mix moves one half up and the other down, by less than 1")
         return self
 
     def in_force(self, week: int) -> bool:

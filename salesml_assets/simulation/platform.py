@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -74,6 +75,7 @@ class Platform:
         with dg.build_sensor_context(
             self.instance, self.cursors.get(name), repository_def=self.repository, sensor_name=name
         ) as context:
+            context.log.setLevel(logging.CRITICAL)  # it would write to the terminal
             result = sensor.evaluate_tick(context)
         if result.cursor is not None:
             self.cursors[name] = result.cursor

@@ -29,8 +29,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PAGE, DATA = "report.html", "report.json"
-HEADER = ["Week", "Events", "Drift seen", "Retrain", "Model", "WAPE", "Without retraining", "Bias", "Rows", "Time"]
-TITLE = "WAPE of each week, and what was seen"
+HEADER = [
+    "Week", "From", "Events", "Drift seen", "Retrain", "Model", "WAPE", "without retraining", "Bias",
+    "without retraining", "Rows", "Time",
+]  # fmt: skip
+ERRORS = ("wape", "bias", "first_wape", "first_bias")
+TITLE = "Error of each week, and what was seen"
 
 
 def print_week(console: Console, simulation: Simulation, state: State) -> None:
@@ -54,11 +58,11 @@ def print_week(console: Console, simulation: Simulation, state: State) -> None:
 def print_weeks(console: Console, simulation: Simulation, state: State) -> None:
     """The table of all weeks, and what came of the events."""
     lines = Lines(title="Weeks", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    shown = [0, 1, 2, 3, 5, 6]
+    shown = [0, 1, 2, 3, 4, 6, 7]
     for column in shown:
-        lines.add_column(HEADER[column], justify="right" if column > 3 else "left")
-    for week in state.weeks:
-        cells = _cells(week)
+        lines.add_column(HEADER[column], justify="right" if column > 5 else "left")
+    for place, week in enumerate(state.weeks, 1):
+        cells = _cells(place, week)
         lines.add_row(*(escape(cells[column]) for column in shown))
     console.print()
     console.print(lines)
@@ -90,6 +94,7 @@ def render(simulation: Simulation, state: State, settings: Settings) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    rows = [_cells(place, week) for place, week in enumerate(state.weeks, 1)]
     first = dt.date.fromisoformat(state.mondays[0])
     last = first + len(state.weeks) * WEEK - dt.timedelta(1)
     drawn = figure_svg(_figure(simulation, state), "replay", TITLE) if state.weeks else ""
@@ -99,13 +104,13 @@ def render(simulation: Simulation, state: State, settings: Settings) -> str:
         cards=_cards(simulation, state),
         figure={"title": TITLE, "svg": Markup(drawn)},
         events=_events(simulation, state) if simulation.events else None,
-        weeks=Table("All weeks", HEADER, [_cells(week) for week in state.weeks], text_columns={0, 1, 2, 3, 4}),
+        weeks=Table("All weeks", HEADER, rows, text_columns=set(range(6))),
         facts=_facts(simulation, state, settings),
     )
 
 
 def _figure(simulation: Simulation, state: State) -> Figure:
-    columns = {"monday", "wape", "first_wape"}
+    columns = {"monday", *ERRORS}
     weeks = [
         week.model_dump(include=columns) | {"retrained": week.retrain is not None, "drifted": week.drifted or []}
         for week in state.weeks
@@ -121,7 +126,7 @@ def _figure(simulation: Simulation, state: State) -> Figure:
         for event in simulation.events
         if event.week <= len(weeks)
     ]
-    frame = pd.DataFrame(weeks).astype({"wape": float, "first_wape": float})
+    frame = pd.DataFrame(weeks).astype(dict.fromkeys(ERRORS, float))
     return replay_figure(frame, pd.DataFrame(events, columns=["label", "begins", "ends"]))
 
 
@@ -161,11 +166,12 @@ def _events(simulation: Simulation, state: State) -> Table:
     return Table("Events, and what the platform did", header, rows, text_columns={0, 3})
 
 
-def _cells(week: WeekRecord) -> list[str]:
+def _cells(place: int, week: WeekRecord) -> list[str]:
     failed = [f"{run.what} failed" for run in week.runs if run.failure]
-    retrain = "" if week.retrain is None else (week.retrain.reason or week.retrain.asked_by)
+    retrain = "" if week.retrain is None else (week.retrain.reason.split(" in the week")[0] or week.retrain.asked_by)
     return [
-        week.monday,
+        str(place),
+        day(dt.date.fromisoformat(week.monday)),
         ", ".join(week.events).replace("_", " "),
         _drift(week),
         "; ".join([*([retrain] if retrain else []), *failed]),
@@ -173,6 +179,7 @@ def _cells(week: WeekRecord) -> list[str]:
         percent(week.wape),
         percent(week.first_wape),
         percent(week.bias, sign=True),
+        percent(week.first_bias, sign=True),
         number(week.rows),
         duration(week.seconds),
     ]

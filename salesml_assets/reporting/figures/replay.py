@@ -20,26 +20,28 @@ HALF = 3.5  # days
 
 @styled
 def replay_figure(weeks: pd.DataFrame, events: pd.DataFrame) -> Figure:
-    """WAPE of each week, retrains, events, and the kinds of drift that were seen.
+    """WAPE and bias of each week, retrains, events, and the kinds of drift that were seen.
 
     Args:
-        weeks: `monday`, `wape`, `first_wape` (of the model that is not retrained), `retrained`, `drifted` (list of
-            kinds).
+        weeks: `monday`, `wape`, `bias`, `first_wape`, `first_bias` (of the model that is not retrained), `retrained`,
+            `drifted` (list of kinds).
         events: `label`, `begins`, `ends` (days; the last one is not part of it).
     """
-    figure = new_figure(11, 5)
-    errors, seen = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 1])
+    figure = new_figure(11, 6)
+    errors, biases, seen = figure.subplots(3, 1, sharex=True, height_ratios=[2, 1.3, 1])
     days = _numbers(weeks["monday"])
-    errors.plot(days, weeks["first_wape"], color=BASELINE, linestyle=(0, (4, 2)))
-    errors.plot(days, weeks["wape"], color=BLUE, linewidth=2, marker="o", markersize=3.5)
-    value_axis(errors, "y", "WAPE", share=True)
-    for axes in (errors, seen):
+    for axes, name, label in ((errors, "wape", "WAPE"), (biases, "bias", "Bias")):
+        axes.plot(days, weeks[f"first_{name}"], color=BASELINE, linestyle=(0, (4, 2)))
+        axes.plot(days, weeks[name], color=BLUE, linewidth=2, marker="o", markersize=3.5)
+        axes.margins(y=0.15)
+        value_axis(axes, "y", label, share=True, bins=5)
+    biases.axhline(0, color=MUTED, linewidth=0.8)
+    for axes in (errors, biases, seen):
         for begins, ends in zip(_numbers(events["begins"]), _numbers(events["ends"]), strict=True):
             axes.axvspan(begins - HALF, ends - HALF, color=EVENT, linewidth=0, zorder=0)
         for day in days[weeks["retrained"].to_numpy(dtype=bool)]:
             axes.axvline(day + HALF, color=INK, linewidth=1.1)
     _drift(seen, weeks, days)
-    errors.set_ylim(0, errors.get_ylim()[1] * 1.05)
     seen.set_xlim(days[0] - HALF, days[-1] + 2 * HALF)
     date_axis(seen, ticks=10, month="%b %Y")
     _legend(errors, weeks, events)
