@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from salesml_assets.config import ConfigurationError, Settings, load_settings
+from salesml_assets.config import ConfigurationError, Settings, load_settings, overlaid
 from salesml_assets.project import WORKSPACE, BusyError, enter_project, run_lock
 from salesml_assets.secrets import masked
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from salesml_assets.progress import Progress
+    from salesml_assets.simulation.plan import Simulation
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 ERROR_LOG = Path(".salesml") / "error.log"
@@ -122,6 +123,23 @@ def metrics(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on th
     serve_metrics(port=port)
 
 
+@app.command()
+def simulate(
+    plan: Annotated[Path, typer.Argument(metavar="SIMULATION.yaml", help="What is replayed.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The simulation's folder; the same command goes on.")],
+) -> None:
+    """Replay past sales week by week through sensors, checks and jobs, and report what was seen when."""
+    from salesml_assets.simulation.plan import load_simulation
+
+    file, root = plan.absolute(), out.absolute()
+    home = enter_project()
+    simulation = load_simulation(file)
+    settings = overlaid(load_settings(), simulation.settings, file.parent)
+    with ExitStack() as stack:
+        stack.enter_context(run_lock(root))
+        _simulate(stack, home, simulation, settings, root)
+
+
 def main() -> None:
     """Runs the command. Errors of use are one line; other failures name what failed."""
     from salesml_assets.lakehouse import LakeError
@@ -182,6 +200,31 @@ def _run(
     print_models(console, progress)
     console.print(f"Done in {seconds:.0f} s.", highlight=False)
     return 0
+
+
+def _simulate(stack: ExitStack, home: Path, simulation: Simulation, settings: Settings, root: Path) -> None:
+    """The body of `salesml simulate`."""
+    from salesml_assets.runs import quiet_logs
+
+    quiet_logs()
+    from salesml_assets.resources.spark import spark_session
+    from salesml_assets.simulation.replay import Replay, ReplayError
+    from salesml_assets.simulation.report import print_week, print_weeks, write_report
+
+    console = stack.enter_context(_own_console())
+    with _spinner(console) as show:
+        replay = Replay(simulation, settings, root, home, show)
+        with _errors_in(SPARK_LOG):
+            session = stack.enter_context(spark_session(settings))
+        try:
+            for state in replay.run(session):
+                print_week(console, simulation, state)
+                page = write_report(root, simulation, state, settings)
+        except ReplayError as error:
+            _complain(str(error))
+            raise typer.Exit(FAILED) from None
+    print_weeks(console, simulation, state)
+    console.print(f"[bold]Report:[/bold] {page}", soft_wrap=True, highlight=False)
 
 
 def _first_month(stack: ExitStack, settings: Settings) -> str:

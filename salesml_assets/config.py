@@ -327,17 +327,46 @@ def load_settings(path: Path | str | None = None) -> Settings:
     if named and not file.is_file():
         raise ConfigurationError(f"{'' if path else f'{CONFIG_VARIABLE}: '}there is no settings file {str(file)!r}")
     _reject_unknown_variables()
-    values = _read_yaml(file) if file.is_file() else {}
+    values = read_yaml(file) if file.is_file() else {}
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        raise ConfigurationError(_explain(error)) from None
+        raise ConfigurationError(explain(error)) from None
     except SettingsError as error:
         raise ConfigurationError(_explain_variable(error)) from None
     return _with_absolute_paths(settings, file.absolute().parent if file.is_file() else Path.cwd())
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
+def overlaid(settings: Settings, values: dict[str, Any], folder: Path) -> Settings:
+    """Settings with other values laid over them, key by key; the environment wins here, too.
+
+    Args:
+        settings: The settings below.
+        values: Sections as a settings file has them.
+        folder: Where their relative paths begin.
+
+    Raises:
+        ConfigurationError: A key is unknown, or a value cannot work.
+    """
+    try:
+        made = Settings(**_merged(settings.model_dump(mode="json", exclude_unset=True), values))
+    except ValidationError as error:
+        raise ConfigurationError(explain(error)) from None
+    return _with_absolute_paths(made, folder)
+
+
+def _merged(below: Any, above: Any) -> Any:
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    return below | {key: _merged(below.get(key), value) for key, value in above.items()}
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds.
+
+    Raises:
+        ConfigurationError: It is no YAML, or no mapping.
+    """
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
@@ -353,7 +382,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 
 def _reject_unknown_variables() -> None:
     """Environment variables with our prefix that no section knows are mistakes, too."""
-    for variable in sorted(_variables()):
+    for variable in sorted(setting_variables()):
         section = variable.upper().removeprefix(ENV_PREFIX).split("__")[0].lower()
         if section not in Settings.model_fields:
             raise ConfigurationError(
@@ -361,7 +390,7 @@ def _reject_unknown_variables() -> None:
             )
 
 
-def _variables() -> list[str]:
+def setting_variables() -> list[str]:
     """The environment variables that are settings, in whichever case they are written."""
     return [name for name in os.environ if name.upper().startswith(ENV_PREFIX) and name not in RESERVED_VARIABLES]
 
@@ -370,11 +399,12 @@ def _explain_variable(error: SettingsError) -> str:
     """The variable that stands for a list or a mapping, and is not JSON."""
     section = re.search(r'field "(\w+)"', str(error))
     prefix = f"{ENV_PREFIX}{section.group(1) if section else ''}".upper()
-    names = sorted(name for name in _variables() if name.upper().startswith(prefix))
+    names = sorted(name for name in setting_variables() if name.upper().startswith(prefix))
     return f"{', '.join(names)}: lists and mappings are JSON, as in {ENV_PREFIX}FORECAST__SERIES='[\"product\"]'"
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
+    """What is wrong with which keys, in one line."""
     lines = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])

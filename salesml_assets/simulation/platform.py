@@ -1,0 +1,130 @@
+"""The platform as its daemon runs it, in one process and without waiting: sensors, conditions, schedule, jobs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run_iterator
+from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.storage.tags import RUN_KEY_TAG, SENSOR_NAME_TAG
+from rich.console import Console
+
+from salesml_assets.automation.jobs import JOB, partition_range_tags
+from salesml_assets.config import Settings
+from salesml_assets.definitions import definitions
+from salesml_assets.progress import Progress
+from salesml_assets.runs import RUN_CONFIG
+from salesml_assets.simulation.state import RunRecord
+from salesml_assets.tags import STARTED_BY_TAG
+
+if TYPE_CHECKING:
+    from dagster._core.remote_origin import CodeLocationOrigin
+
+NEW_SALES, REFRESH, DRIFT_RETRAIN, SCHEDULE = "new_sales", "refresh", "drift_retrain", "weekly_retrain"
+
+
+class Platform:
+    """All definitions on one day, and the instance on which they run.
+
+    Args:
+        settings: The settings, with the day in `clock.today`.
+        instance: The simulation's own instance.
+        location: The code location under which Dagster's UI lists the runs.
+        cursors: The sensors' cursors; they are moved on.
+        show: Told the step at work.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        instance: dg.DagsterInstance,
+        location: CodeLocationOrigin,
+        cursors: dict[str, str],
+        show: Callable[[str], None],
+    ) -> None:
+        self.settings, self.instance, self.cursors, self.show = settings, instance, cursors, show
+        self.repository = definitions(settings).get_repository_def()
+        self.origin = RemoteRepositoryOrigin(location, self.repository.name)
+
+    def train(self) -> RunRecord:
+        """The first run of everything."""
+        return self._run(JOB, dg.RunRequest(tags=partition_range_tags(self.settings)), "the start")
+
+    def scheduled(self) -> list[RunRecord]:
+        """The run that the schedule asks for."""
+        schedule = self.repository.get_schedule_def(SCHEDULE)
+        now = dt.datetime.combine(self.settings.today, dt.time(), dt.UTC)
+        with dg.build_schedule_context(self.instance, now, repository_def=self.repository) as context:
+            requests = schedule.evaluate_tick(context).run_requests or []
+        return [self._run(JOB, request, SCHEDULE) for request in requests]
+
+    def tick(self, name: str) -> list[RunRecord]:
+        """One evaluation of a sensor and the runs that it asks for; a run key that was used starts nothing."""
+        sensor = self.repository.get_sensor_def(name)
+        if isinstance(sensor, dg.AutomationConditionSensorDefinition):
+            # The same conditions by the same code of Dagster's, which a daemon calls by itself.
+            sensor = dg.AutomationConditionSensorDefinition(
+                name, target=sensor.asset_selection, run_tags=sensor.run_tags, use_user_code_server=True
+            )
+        with dg.build_sensor_context(
+            self.instance, self.cursors.get(name), repository_def=self.repository, sensor_name=name
+        ) as context:
+            context.log.setLevel(logging.CRITICAL)  # it would write to the terminal
+            result = sensor.evaluate_tick(context)
+        if result.cursor is not None:
+            self.cursors[name] = result.cursor
+        job = None if sensor.asset_selection else sensor.job_name
+        return [self._run(job, request, name) for request in result.run_requests or [] if self._is_new(name, request)]
+
+    def until_quiet(self, name: str) -> Iterator[RunRecord]:
+        """Evaluates a sensor until it asks for nothing any more."""
+        while runs := self.tick(name):
+            yield from runs
+
+    def _is_new(self, sensor: str, request: dg.RunRequest) -> bool:
+        if request.run_key is None:
+            return True
+        tags = {RUN_KEY_TAG: request.run_key, SENSOR_NAME_TAG: sensor}
+        return not self.instance.get_runs(dg.RunsFilter(tags=tags), limit=1)
+
+    def _run(self, name: str | None, request: dg.RunRequest, asked_by: str) -> RunRecord:
+        """Executes a run of a job, or of assets where no job is named, to its end.
+
+        Raises:
+            KeyboardInterrupt: It was interrupted.
+        """
+        started = time.monotonic()
+        job = self.repository.get_job(name) if name else self.repository.get_implicit_global_asset_job_def()
+        tags = {**job.run_tags, **request.tags, SENSOR_NAME_TAG: asked_by}
+        if request.run_key:
+            tags[RUN_KEY_TAG] = request.run_key
+        run = self.instance.create_run_for_job(
+            job,
+            run_config=RUN_CONFIG,
+            tags=tags,
+            asset_selection=frozenset(request.asset_selection) if request.asset_selection else None,
+            remote_job_origin=RemoteJobOrigin(self.origin, job.name),
+        )
+        progress = Progress(Console(quiet=True))
+        for event in execute_run_iterator(InMemoryJob(job), run, self.instance):
+            progress.follow(event, time.monotonic())
+            self.show(progress.current)
+        if progress.interrupted:
+            raise KeyboardInterrupt
+        ended = self.instance.get_run_by_id(run.run_id)
+        assert ended is not None
+        failures = "; ".join(f"{one.step}: {one.kind}: {one.message}" for one in progress.failures)
+        return RunRecord(
+            run_id=run.run_id,
+            what=name or ", ".join(sorted(key.to_user_string() for key in request.asset_selection or [])),
+            asked_by=asked_by,
+            reason=tags.get(STARTED_BY_TAG, ""),
+            seconds=round(time.monotonic() - started, 1),
+            failure=None if ended.is_success else failures or "it failed",
+        )
