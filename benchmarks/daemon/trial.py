@@ -23,7 +23,9 @@ WITHIN = 2  # weeks in which an event has to be found
 WEEKS = HISTORY + QUIET + WITHIN + AFTER
 WEEKS_OF_VOLUME = 8
 HORIZON = 14
-BY_SALES = "raw_sales,sales,quarantined_sales,sales_series,features,panel,forecasts,forecast_accuracy,drift_report,report"
+BY_SALES = (
+    "raw_sales,sales,quarantined_sales,sales_series,features,panel,forecasts,forecast_accuracy,drift_report,report"
+)
 SETTINGS: dict[str, Any] = {
     "sales": {"path": "sales", "first_month": "2022-09"},
     "forecast": {"horizon": HORIZON},
@@ -103,9 +105,7 @@ def trial(base: Platform, home: Path, event: Event, number: int, kills: int, kil
     }
 
 
-def _killer(
-    platform: Platform, kills: int, kill_a_run: bool, chance: random.Random, done: threading.Event
-) -> None:
+def _killer(platform: Platform, kills: int, kill_a_run: bool, chance: random.Random, done: threading.Event) -> None:
     """Kills the daemon at random moments, first while it starts to load, and a run when there is one."""
     for _ in range(kills):
         if done.wait(chance.uniform(10, 100)):
@@ -125,7 +125,9 @@ def _runs(platform: Platform, known: set[str]) -> list[tuple[str, str]]:
     runs: list[dg.DagsterRun] = platform.ask(lambda instance: instance.get_runs())
     names = {True: "refresh", False: ""}
     return [
-        (names[run.job_name.startswith("__")] or run.job_name, run.status.value) for run in runs if run.run_id not in known
+        (names[run.job_name.startswith("__")] or run.job_name, run.status.value)
+        for run in runs
+        if run.run_id not in known
     ]
 
 
@@ -134,7 +136,9 @@ def _counted(runs: list[tuple[str, str]]) -> dict[str, int]:
 
 
 def _versions(platform: Platform) -> int:
-    return int(Lakehouse(str(platform.home / ".salesml" / "lake")).read_pandas("production_model", ["version"]).max().item())
+    return int(
+        Lakehouse(str(platform.home / ".salesml" / "lake")).read_pandas("production_model", ["version"]).max().item()
+    )
 
 
 def _errors(platform: Platform) -> dict[str, float]:
@@ -142,4 +146,6 @@ def _errors(platform: Platform) -> dict[str, float]:
     accuracy = Lakehouse(str(platform.home / ".salesml" / "lake")).read_pandas("forecast_accuracy")
     accuracy["wrong"] = accuracy["wape"] * accuracy["volume"]
     sums = accuracy.groupby(["model_version", "week"])[["wrong", "volume"]].sum()
-    return {f"v{version} {week}": round(row.wrong / row.volume, 4) for (version, week), row in sums.iterrows() if row.volume}
+    return {
+        f"v{version} {week}": round(row.wrong / row.volume, 4) for (version, week), row in sums.iterrows() if row.volume
+    }
