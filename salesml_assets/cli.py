@@ -101,15 +101,17 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
     """Open the Dagster UI on the state of this project; ends with Ctrl-C."""
     import dagster as dg
 
-    from salesml_assets.runs import close_lost_runs
+    from salesml_assets.runs import close_dead_runs, close_lost_runs
 
     home = enter_project()
     load_settings()
-    try:
-        with run_lock(home), dg.DagsterInstance.get() as instance:
-            close_lost_runs(instance)
-    except BusyError:
-        pass  # a run is going on: the UI shows it
+    with dg.DagsterInstance.get() as instance:
+        close_dead_runs(instance)
+        try:
+            with run_lock(home):
+                close_lost_runs(instance)
+        except BusyError:
+            pass  # a run is going on: the UI shows it
     typer.echo(f"Dagster UI: http://127.0.0.1:{port}", err=True)
     command = [sys.executable, "-m", "dagster", "dev", "-w", WORKSPACE, "-h", "127.0.0.1", "-p", str(port)]
     os.execv(command[0], command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -143,6 +144,40 @@ def close_lost_runs(instance: dg.DagsterInstance) -> list[str]:
     for run in lost:
         instance.report_run_failed(run, "The process of `salesml run` ended before the run did.")
     return [run.run_id for run in lost]
+
+
+def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Marks runs of a daemon as failed whose process on this machine is gone, after a power cut, say.
+
+    Nobody else would before `automation.max_run_hours`, and as long, they would hold up Dagster's queue. Then the
+    daemon makes them again (`run_retries` in dagster.yaml).
+
+    Returns:
+        Their ids.
+    """
+    from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
+
+    if not isinstance(instance.run_launcher, DefaultRunLauncher):
+        return []  # their processes are on other machines
+    dead = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])):
+        told = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT).records
+        data = [record.event_log_entry.get_dagster_event().engine_event_data.metadata for record in told]
+        process = next((int(str(one["pid"].value)) for one in reversed(data) if "pid" in one), None)
+        if process is not None and not _is_alive(process):
+            instance.report_run_failed(run, "The process of this run ended before the run did.")
+            dead.append(run.run_id)
+    return dead
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def quiet_logs() -> None:

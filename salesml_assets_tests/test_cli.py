@@ -20,12 +20,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import yaml
+from dagster._core.events import EngineEventData
 from deltalake import write_deltalake
 from pyarrow import parquet
 
 from salesml_assets import cli
 from salesml_assets.automation.jobs import JOB
-from salesml_assets.runs import COMMAND_TAGS, close_lost_runs
+from salesml_assets.runs import COMMAND_TAGS, close_dead_runs, close_lost_runs
 from salesml_assets.tags import FULL_LOAD_TAG, RANGE_TAGS
 
 ROOT = Path(__file__).parents[1]
@@ -217,6 +218,22 @@ def test_runs_whose_process_is_gone_are_closed(salesml, instance):
         assert set(close_lost_runs(kept)) == {runs[0].run_id, runs[2].run_id}
         assert kept.get_run_by_id(runs[0].run_id).status == dg.DagsterRunStatus.FAILURE
         assert kept.get_run_by_id(other.run_id).status == dg.DagsterRunStatus.STARTED
+
+
+def test_runs_of_a_daemon_whose_process_is_gone_are_closed(instance):
+    @dg.job
+    def launched():
+        pass
+
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with instance() as kept:
+        runs = [kept.create_run_for_job(launched, status=dg.DagsterRunStatus.STARTED) for _ in range(3)]
+        for run, process in zip(runs, (ended.pid, os.getpid()), strict=False):
+            kept.report_engine_event("Started process.", run, EngineEventData.in_process(process))
+        assert close_dead_runs(kept) == [runs[0].run_id]
+        # Its process is there, or nobody knows of one.
+        assert [kept.get_run_by_id(run.run_id).status.value for run in runs] == ["FAILURE", "STARTED", "STARTED"]
 
 
 def test_the_settings_of_the_starting_folder_count(salesml, project, monkeypatch, tmp_path):
