@@ -18,6 +18,7 @@ from salesml_assets.assets.monitoring import DRIFT
 from salesml_assets.config import (
     CONFIG_VARIABLE,
     ClockSettings,
+    ConfigurationError,
     LakeSettings,
     NotificationSettings,
     Settings,
@@ -27,6 +28,7 @@ from salesml_assets.config import (
 from salesml_assets.lakehouse import Lakehouse
 from salesml_assets.project import INSTANCE, WORKSPACE
 from salesml_assets.resources.files import FileStore
+from salesml_assets.resources.spark import is_local
 from salesml_assets.simulation.accuracy import COLUMNS, Realised, first_model_forecasts, realised
 from salesml_assets.simulation.plan import WEEK, Simulation, replayed_weeks
 from salesml_assets.simulation.platform import DRIFT_RETRAIN, NEW_SALES, REFRESH, Platform
@@ -53,7 +55,7 @@ class Replay:
         show: Told what is being done.
 
     Raises:
-        ConfigurationError: The folder holds something else.
+        ConfigurationError: The folder holds something else, or Spark's master is a cluster.
     """
 
     def __init__(
@@ -61,6 +63,11 @@ class Replay:
     ) -> None:
         from dagster._core.workspace.load_target import WorkspaceFileTarget
 
+        if not is_local(settings.spark.master):
+            raise ConfigurationError(
+                f"spark.master: {settings.spark.master!r} is a cluster, and a simulation lies in a folder of this "
+                "machine: set it to local[*] in the simulation's settings"
+            )
         self.simulation, self.real, self.folder, self.show = simulation, settings, Folder(root), show
         self.lake = Lakehouse(str(self.folder.lake))
         self.location = WorkspaceFileTarget([str(home / WORKSPACE)]).create_origins()[0]
