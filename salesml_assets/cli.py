@@ -225,6 +225,9 @@ def _simulate(stack: ExitStack, home: Path, simulation: Simulation, settings: Se
         except ReplayError as error:
             _complain(str(error))
             raise typer.Exit(FAILED) from None
+        except KeyboardInterrupt:
+            _complain("interrupted; the same command goes on with the week that was begun")
+            raise typer.Exit(INTERRUPTED) from None
     print_weeks(console, simulation, state)
     console.print(f"[bold]Report:[/bold] {page}", soft_wrap=True, highlight=False)
 

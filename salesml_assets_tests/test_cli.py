@@ -378,6 +378,26 @@ def test_the_ui_shows_the_runs_of_the_command_under_their_job(salesml, project):
     assert len(good["assetMaterializations"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "there is no simulation file"),
+        ("weeks: many", "plan.yaml: weeks: Input should be a valid integer"),
+        ("{weeks: 3, settings: {training: {fold: 3}}}", "training.fold: there is no such key"),
+        ("{weeks: 3, settings: {spark: {master: 'spark://host:7077'}, lake: {root: s3a://lake}}}", "spark.master:"),
+    ],
+)
+def test_a_wrong_simulation_is_one_line_and_nothing_is_started(salesml, project, text, message):
+    if text is not None:
+        (project / "plan.yaml").write_text(text)
+    outcome = salesml("simulate", "plan.yaml", "out")
+
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    assert not list((project / "out").glob("[!.]*"))
+
+
 def _ask(port: int, query: str) -> dict:
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/graphql",

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -152,7 +155,12 @@ def start_session(settings: Settings) -> SparkSession:
     # These print every error in an expression, with its stack of calls, before it is raised.
     for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
         PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)
+    handler = signal.getsignal(signal.SIGINT)
     session: SparkSession = LazyPySparkResource(spark_config=spark_config(settings)).spark_session
+    if threading.current_thread() is threading.main_thread():
+        # Spark's own handler asks Java to cancel its jobs, on the connection that waits for an answer just then: what
+        # comes out is an error of the connection, and no interrupt.
+        signal.signal(signal.SIGINT, handler)
     return session
 
 
@@ -160,11 +168,13 @@ def stop_session(session: SparkSession) -> None:
     """Stops a session. Java itself ends with this process, or serves the next session.
 
     A Java that is dead already (out of memory, killed) has stopped with all it had, and whatever asked it last has got
-    an error: one more from here would hide that one.
+    an error: one more from here would hide that one. It is stopped by a thread with a connection to Java of its own: an
+    interrupt may have broken off a call of this one, whose connection still holds the answer to that.
     """
     gateway = session.sparkContext._gateway
     if gateway is None or gateway.proc.poll() is None:
-        session.stop()
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(session.stop).result()
 
 
 @contextmanager

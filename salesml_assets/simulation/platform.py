@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run_iterator
 from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
-from dagster._core.storage.tags import RUN_KEY_TAG, SENSOR_NAME_TAG
+from dagster._core.storage.tags import RUN_KEY_TAG, SCHEDULE_NAME_TAG, SENSOR_NAME_TAG
 from rich.console import Console
 
 from salesml_assets.automation.jobs import JOB, partition_range_tags
@@ -62,7 +62,7 @@ class Platform:
         now = dt.datetime.combine(self.settings.today, dt.time(), dt.UTC)
         with dg.build_schedule_context(self.instance, now, repository_def=self.repository) as context:
             requests = schedule.evaluate_tick(context).run_requests or []
-        return [self._run(JOB, request, SCHEDULE) for request in requests]
+        return [self._run(JOB, request, SCHEDULE, {SCHEDULE_NAME_TAG: SCHEDULE}) for request in requests]
 
     def tick(self, name: str) -> list[RunRecord]:
         """One evaluation of a sensor and the runs that it asks for; a run key that was used starts nothing."""
@@ -80,7 +80,8 @@ class Platform:
         if result.cursor is not None:
             self.cursors[name] = result.cursor
         job = None if sensor.asset_selection else sensor.job_name
-        return [self._run(job, request, name) for request in result.run_requests or [] if self._is_new(name, request)]
+        new = [request for request in result.run_requests or [] if self._is_new(name, request)]
+        return [self._run(job, request, name, {SENSOR_NAME_TAG: name}) for request in new]
 
     def until_quiet(self, name: str) -> Iterator[RunRecord]:
         """Evaluates a sensor until it asks for nothing any more."""
@@ -93,7 +94,9 @@ class Platform:
         tags = {RUN_KEY_TAG: request.run_key, SENSOR_NAME_TAG: sensor}
         return not self.instance.get_runs(dg.RunsFilter(tags=tags), limit=1)
 
-    def _run(self, name: str | None, request: dg.RunRequest, asked_by: str) -> RunRecord:
+    def _run(
+        self, name: str | None, request: dg.RunRequest, asked_by: str, asked: Mapping[str, str] | None = None
+    ) -> RunRecord:
         """Executes a run of a job, or of assets where no job is named, to its end.
 
         Raises:
@@ -101,7 +104,7 @@ class Platform:
         """
         started = time.monotonic()
         job = self.repository.get_job(name) if name else self.repository.get_implicit_global_asset_job_def()
-        tags = {**job.run_tags, **request.tags, SENSOR_NAME_TAG: asked_by}
+        tags = {**job.run_tags, **request.tags, **(asked or {})}
         if request.run_key:
             tags[RUN_KEY_TAG] = request.run_key
         run = self.instance.create_run_for_job(

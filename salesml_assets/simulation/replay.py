@@ -18,6 +18,7 @@ from salesml_assets.assets.monitoring import DRIFT
 from salesml_assets.config import (
     CONFIG_VARIABLE,
     ClockSettings,
+    ConfigurationError,
     LakeSettings,
     NotificationSettings,
     Settings,
@@ -27,6 +28,7 @@ from salesml_assets.config import (
 from salesml_assets.lakehouse import Lakehouse
 from salesml_assets.project import INSTANCE, WORKSPACE
 from salesml_assets.resources.files import FileStore
+from salesml_assets.resources.spark import is_local
 from salesml_assets.simulation.accuracy import COLUMNS, Realised, first_model_forecasts, realised
 from salesml_assets.simulation.plan import WEEK, Simulation, replayed_weeks
 from salesml_assets.simulation.platform import DRIFT_RETRAIN, NEW_SALES, REFRESH, Platform
@@ -53,7 +55,7 @@ class Replay:
         show: Told what is being done.
 
     Raises:
-        ConfigurationError: The folder holds something else.
+        ConfigurationError: The folder holds something else, or Spark's master is a cluster.
     """
 
     def __init__(
@@ -61,12 +63,23 @@ class Replay:
     ) -> None:
         from dagster._core.workspace.load_target import WorkspaceFileTarget
 
+        if not is_local(settings.spark.master):
+            raise ConfigurationError(
+                f"spark.master: {settings.spark.master!r} is a cluster, and a simulation lies in a folder of this "
+                "machine: set it to local[*] in the simulation's settings"
+            )
         self.simulation, self.real, self.folder, self.show = simulation, settings, Folder(root), show
         self.lake = Lakehouse(str(self.folder.lake))
         self.location = WorkspaceFileTarget([str(home / WORKSPACE)]).create_origins()[0]
         text = simulation.model_dump_json() + settings.model_dump_json()
         self._fingerprint = hashlib.sha256(text.encode()).hexdigest()
-        self.state = self.folder.load(self._fingerprint)
+        self._state = self.folder.load(self._fingerprint)
+
+    @property
+    def state(self) -> State:
+        """How far it has come; there is one as soon as the source is split."""
+        assert self._state is not None
+        return self._state
 
     def run(self, spark: SparkSession) -> Iterator[State]:
         """Replays what is left; the state after the first training, and after each week.
@@ -81,9 +94,9 @@ class Replay:
             ReplayError: The first training failed.
             KeyboardInterrupt: Somebody asked to stop; the same simulation goes on with the week that it was in.
         """
-        if self.state is None:
-            self.state = self._split(spark)
-            self.folder.keep(self.state)
+        if self._state is None:
+            self._state = self._split(spark)
+            self.folder.keep(self._state)
         self.folder.restore(self.state)
         for variable in setting_variables():  # they are in the settings already, and would win over the simulation's
             del os.environ[variable]
@@ -110,7 +123,7 @@ class Replay:
     def _train(self) -> None:
         from salesml_assets.forecasting.production import latest_version
 
-        state = self._known_state()
+        state = self.state
         with self._platform(_mondays(state)[0], "first training") as platform:
             trained = platform.train()
             model = latest_version(self.lake)
@@ -125,7 +138,7 @@ class Replay:
     def _week(self, spark: SparkSession, week: int) -> None:
         from salesml_assets.forecasting.production import latest_version
 
-        started, state = time.monotonic(), self._known_state()
+        started, state = time.monotonic(), self.state
         monday = _mondays(state)[week - 1]
         settings = self._settings_on(monday + WEEK)
         rows = deliver_week(self.folder.weeks, self.folder.source, week, _mondays(state), self.simulation, settings)
@@ -175,7 +188,7 @@ class Replay:
 
     def _errors(self, week: int, monday: dt.date) -> tuple[Realised, Realised]:
         """Of the production model and of the first one, by their forecasts at the end of the week before."""
-        state = self._known_state()
+        state = self.state
         ours = self.lake.read_pandas("forecasts", COLUMNS, version=state.tables["forecasts"])
         file = self.folder.first_model / f"{week - 1}.parquet"
         error = realised(ours, self.lake, monday)
@@ -185,7 +198,7 @@ class Replay:
 
     def _settings_on(self, today: dt.date) -> Settings:
         """The settings of the simulation on that day, as its file has them."""
-        state = self._known_state()
+        state = self.state
         settings = replay_settings(self.real, state.columns, self.folder.source).model_copy(
             update={
                 "clock": ClockSettings(today=today),
@@ -199,15 +212,10 @@ class Replay:
 
     @contextmanager
     def _platform(self, today: dt.date, what: str) -> Iterator[Platform]:
-        settings, state = self._settings_on(today), self._known_state()
+        settings, state = self._settings_on(today), self.state
         (self.folder.root / INSTANCE).write_text(yaml.safe_dump(_instance_of(self.folder.root)), encoding="utf-8")
         with dg.DagsterInstance.from_config(str(self.folder.root)) as instance:
-            show = lambda step: self.show(f"{what}: {step}")  # noqa: E731
-            yield Platform(settings, instance, self.location, state.cursors, show)
-
-    def _known_state(self) -> State:
-        assert self.state is not None
-        return self.state
+            yield Platform(settings, instance, self.location, state.cursors, lambda step: self.show(f"{what}: {step}"))
 
 
 def _mondays(state: State) -> list[dt.date]:

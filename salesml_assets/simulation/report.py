@@ -103,7 +103,7 @@ def render(simulation: Simulation, state: State, settings: Settings) -> str:
         subtitle=f"{settings.forecast.target} per {' × '.join(settings.forecast.series)} · {day(first)} to {day(last)}",
         cards=_cards(simulation, state),
         figure={"title": TITLE, "svg": Markup(drawn)},
-        events=_events(simulation, state) if simulation.events else None,
+        events=_events(simulation, state),
         weeks=Table("All weeks", HEADER, rows, text_columns=set(range(6))),
         facts=_facts(simulation, state, settings),
     )

@@ -64,6 +64,13 @@ class Place:
             COMMAND, cwd=self.home, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
+    def wait_for(self, table: str, version: int, process: subprocess.Popen[str]) -> None:
+        """Waits until a running simulation has written a version of a table."""
+        entry = self.out / "lake" / table / "_delta_log" / f"{version:020}.json"
+        while not entry.exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+
     def state(self) -> dict[str, Any]:
         file = self.out / "state.json"
         known: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {"weeks": [], "first_model": None}
@@ -84,19 +91,22 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture(scope="module")
 def killed_and_gone_on_with(place: Place) -> str:
-    """Killed in the first week, when sales are loaded and the refresh has begun; then the same command again."""
+    """Stopped by Ctrl-C during the training, killed in the first week's refresh, and gone on with to the end."""
     process = place.start()
-    features = place.out / "lake" / "features" / "_delta_log" / f"{1:020}.json"
-    while not features.exists():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
+    place.wait_for("raw_sales", 0, process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130, err
+    assert "interrupted; the same command goes on" in err
+    process = place.start()
+    place.wait_for("features", 1, process)
     assert place.state()["first_model"]
     assert place.state()["weeks"] == []
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    again = place.start()
-    out, err = again.communicate()
-    assert again.returncode == 0, out + err
+    process = place.start()
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err
     return out
 
 

@@ -221,6 +221,21 @@ with spark_session(Settings(spark={"master": "local[1]", "driver_memory": "1g"})
     assert "During handling" not in answer.stderr
 
 
+@pytest.mark.slow
+def test_an_interrupt_in_the_middle_of_a_call_is_what_is_raised() -> None:
+    code = """
+import _thread, threading
+from salesml_assets.config import Settings
+from salesml_assets.resources.spark import spark_session
+with spark_session(Settings(spark={"master": "local[1]", "driver_memory": "1g"})) as spark:
+    threading.Timer(3, _thread.interrupt_main).start()
+    spark.sparkContext._jvm.java.lang.Thread.sleep(20_000)
+"""
+    answer = run_python(code)
+    assert answer.stderr.splitlines()[-1] == "KeyboardInterrupt", answer.stderr
+    assert "Py4JError" not in answer.stderr
+
+
 def test_the_resource_leaves_a_session_of_others_alone(spark) -> None:
     @dg.asset
     def counted(spark: SparkResource) -> int:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.dates import date2num
+from matplotlib.dates import date2num, num2date
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from salesml_assets.reporting.formats import clean
-from salesml_assets.reporting.style import BASELINE, BLUE, INK, MUTED, ORANGE, date_axis, new_figure, styled, value_axis
+from salesml_assets.reporting.style import BASELINE, BLUE, INK, MUTED, ORANGE, new_figure, styled, value_axis
 
 KINDS = ("input", "target", "prediction", "mix", "series", "error")
 EVENT = "#fbe6d3"
 HALF = 3.5  # days
+MOST_LABELS = 9
 
 
 @styled
@@ -34,7 +38,8 @@ def replay_figure(weeks: pd.DataFrame, events: pd.DataFrame) -> Figure:
         axes.plot(days, weeks[f"first_{name}"], color=BASELINE, linestyle=(0, (4, 2)))
         axes.plot(days, weeks[name], color=BLUE, linewidth=2, marker="o", markersize=3.5)
         axes.margins(y=0.15)
-        value_axis(axes, "y", label, share=True, bins=5)
+        value_axis(axes, "y", label, share=True)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], min_n_ticks=3))  # whole percents
     biases.axhline(0, color=MUTED, linewidth=0.8)
     for axes in (errors, biases, seen):
         for begins, ends in zip(_numbers(events["begins"]), _numbers(events["ends"]), strict=True):
@@ -43,7 +48,8 @@ def replay_figure(weeks: pd.DataFrame, events: pd.DataFrame) -> Figure:
             axes.axvline(day + HALF, color=INK, linewidth=1.1)
     _drift(seen, weeks, days)
     seen.set_xlim(days[0] - HALF, days[-1] + 2 * HALF)
-    date_axis(seen, ticks=10, month="%b %Y")
+    every = math.ceil(len(days) / MOST_LABELS)
+    seen.set_xticks(days[::every], [f"{day.day} {day:%b %Y}" for day in num2date(days[::every])])  # type: ignore[no-untyped-call]
     _legend(errors, weeks, events)
     return figure
 
