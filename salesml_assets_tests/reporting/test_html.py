@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from salesml_assets.reporting.data import Business, DataQuality, Decision
@@ -238,6 +238,7 @@ NUMBERS = st.one_of(
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example(values=[None] * 6 + [2.1e-90, None], scale=0.0)
 @given(values=st.lists(NUMBERS, min_size=8, max_size=8), scale=st.sampled_from([0.0, 1e-9, 1.0, 1e12, -1e6]))
 def test_any_numbers_are_drawn(values, scale):
     table = metrics()
