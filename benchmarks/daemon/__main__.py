@@ -1,8 +1,12 @@
-"""`python -m benchmarks.daemon --work DIR`: events and kills through the real daemon; writes results/daemon.json."""
+"""`python -m benchmarks.daemon --work DIR`: events and kills through the real daemon; writes results/daemon.json.
+
+Events that are left out keep the results that they had.
+"""
 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from benchmarks.daemon.platform import Platform
 from benchmarks.daemon.trial import prepare, trial
@@ -35,14 +39,14 @@ def main() -> None:
     if not (base.home / "prepared").is_file():
         prepare(base)
         (base.home / "prepared").touch()
-    rows = []
+    found = RESULTS / "daemon.json"
+    results: dict[str, Any] = json.loads(found.read_text(encoding="utf-8")) if found.is_file() else {}
     for number, event in enumerate(EVENTS):
         if options.only is None or number in options.only:
             last = number == len(EVENTS) - 1
-            rows.append(trial(base, work / f"event{number}", event, number, options.kills, kill_a_run=last))
-            print(json.dumps(rows[-1]), flush=True)
-            RESULTS.mkdir(exist_ok=True)
-            (RESULTS / "daemon.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+            results[str(number)] = trial(base, work / f"event{number}", event, number, options.kills, kill_a_run=last)
+            print(json.dumps(results[str(number)]), flush=True)
+            found.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 main()
