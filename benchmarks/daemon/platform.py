@@ -18,6 +18,8 @@ import dagster as dg
 import polars as pl
 import yaml
 
+from benchmarks.daemon.shop import PRODUCTS, WEEK
+
 ROOT = Path(__file__).parents[2]
 DAEMON = ["-m", "dagster._daemon", "run", "-w", "workspace.yaml"]
 SALESML = ["-c", "from salesml_assets.cli import main; main()"]
@@ -38,12 +40,14 @@ class Platform:
     Attributes:
         home: The folder.
         daemon: The daemon's process.
-        kills: When the daemon was killed.
+        kills: How often the daemon was killed.
+        run_killed: Whether a run was killed.
     """
 
     home: Path
     daemon: subprocess.Popen[bytes] | None = None
-    kills: list[float] = field(default_factory=list)
+    kills: int = 0
+    run_killed: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def create(self, settings: dict[str, Any]) -> None:
@@ -90,19 +94,19 @@ class Platform:
             assert self.daemon is not None
             self.daemon.kill()
             self.daemon.wait()
-            self.kills.append(time.time())
+            self.kills += 1
             time.sleep(random.uniform(1, 5))
             self.start()
 
-    def kill_run(self) -> bool:
-        """Kills the process in which a run is going on, and its Java with it; False if there is none."""
+    def kill_run(self) -> None:
+        """Kills the process in which a run is going on, if there is one, and its Java with it."""
         for process in self.processes():
             status = _status(process)
             if status.get("Name") == "java":
                 _kill(int(status["PPid"]))
                 _kill(process)
-                return True
-        return False
+                self.run_killed = True
+                return
 
     def processes(self) -> list[int]:
         """The processes that work in this folder."""
@@ -142,8 +146,6 @@ class Platform:
 
 
 def _settled(instance: dg.DagsterInstance, weeks: int) -> bool:
-    from benchmarks.daemon.shop import PRODUCTS, WEEK
-
     if instance.get_runs(dg.RunsFilter(statuses=UNFINISHED), limit=1):
         return False
     loaded = instance.get_latest_materialization_event(dg.AssetKey("raw_sales"))
@@ -156,7 +158,7 @@ def _settled(instance: dg.DagsterInstance, weeks: int) -> bool:
         return False
     states = [state for state in instance.all_instigator_state() if state.name in SENSORS]
     ticks = [instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1) for state in states]
-    # Each sensor has looked twice since the last run ended: an evaluation may have begun before it.
+    # Each sensor has begun to look after the last run was over for longer than the longest interval.
     return len(states) == len(SENSORS) and all(tick and tick[0].timestamp > last + 65 for tick in ticks)
 
 

@@ -18,6 +18,7 @@ from salesml_assets.config import Settings
 from salesml_assets.lakehouse import Lakehouse
 from salesml_assets.simulation.events import happen, hit_products
 from salesml_assets.simulation.plan import Event
+from salesml_assets.simulation.source import WEEKS_OF_VOLUME
 
 HISTORY, QUIET = 78, 2  # weeks: learned from, and without an event
 WITHIN = 2  # weeks in which an event has to be found
@@ -25,7 +26,6 @@ WITHIN = 2  # weeks in which an event has to be found
 # look back at is of the time before the event. A fourth week would end the cool-down.
 AFTER = (2, 1)
 WEEKS = HISTORY + QUIET + WITHIN + sum(AFTER)
-WEEKS_OF_VOLUME = 8
 HORIZON = 14
 BY_SALES = (
     "raw_sales,sales,quarantined_sales,sales_series,features,panel,forecasts,forecast_accuracy,drift_report,report"
@@ -103,8 +103,8 @@ def trial(base: Platform, home: Path, event: Event, number: int, kills: int, kil
         "found_after": found_after,
         "drops": (found_after or WITHIN) + len(AFTER),
         "runs": _counted(_runs(platform, known)),
-        "killed": len(platform.kills),
-        "run_killed": kill_a_run,
+        "killed": platform.kills,
+        "run_killed": platform.run_killed,
         "versions": _versions(platform),
         **_errors(platform, first, week),
         "seconds": round(time.monotonic() - started),
@@ -117,9 +117,8 @@ def _killer(platform: Platform, kills: int, kill_a_run: bool, chance: random.Ran
         if done.wait(chance.uniform(10, 100)):
             return
         platform.kill_daemon()
-    while kill_a_run and not done.wait(2):
-        if platform.kill_run():
-            return
+    while kill_a_run and not platform.run_killed and not done.wait(2):
+        platform.kill_run()
 
 
 def _run_ids(instance: dg.DagsterInstance) -> list[str]:
@@ -129,9 +128,8 @@ def _run_ids(instance: dg.DagsterInstance) -> list[str]:
 def _runs(platform: Platform, known: set[str]) -> list[tuple[str, str]]:
     """Job (or the assets' common name) and status of the runs since the start."""
     runs: list[dg.DagsterRun] = platform.ask(lambda instance: instance.get_runs())
-    names = {True: "refresh", False: ""}
     return [
-        (names[run.job_name.startswith("__")] or run.job_name, run.status.value)
+        ("refresh" if run.job_name.startswith("__") else run.job_name, run.status.value)
         for run in runs
         if run.run_id not in known
     ]

@@ -22,11 +22,14 @@ def render_report(data: ReportData) -> str:
         name: {"title": picture.title, "svg": Markup(figure_svg(picture.figure, name, picture.alt))}
         for name, picture in pictures(data).items()
     }
-    return _template().render(data=data, figures=drawn, tables=_tables(data), readings=readings, facts=_facts(data))
+    return template("report.html.j2").render(
+        data=data, figures=drawn, tables=_tables(data), readings=readings, facts=_facts(data)
+    )
 
 
 @cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A page's template: what is written into it is escaped, and a name that it lacks is an error."""
     environment = Environment(
         loader=PackageLoader("salesml_assets.reporting"),
         autoescape=True,
@@ -35,7 +38,7 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters |= {"label": formats.algorithm_label, "day": formats.day, "clean": formats.clean}
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def _tables(data: ReportData) -> dict[str, tables.Table | None]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
@@ -125,6 +126,19 @@ def date_axis(axes: Axes, *, ticks: int = 8, month: str = "%b") -> None:
             zero_formats=["", "%b %Y", month, "%d %b", "%H:%M", "%H:%M"],
             show_offset=False,
         )
+    )
+
+
+def legend_above(axes: Axes, handles: Sequence[Artist], **options: Any) -> None:
+    """One row of keys above the axes, from their left edge on; `options` are those of `Axes.legend`."""
+    axes.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0, 1.0),
+        ncols=len(handles),
+        columnspacing=1.4,
+        borderaxespad=0.2,
+        **options,
     )
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -19,6 +18,7 @@ from salesml_assets.config import Settings
 from salesml_assets.reporting.encode import figure_svg
 from salesml_assets.reporting.figures.replay import replay_figure
 from salesml_assets.reporting.formats import DASH, algorithm_label, day, duration, number, percent, plural
+from salesml_assets.reporting.html import template
 from salesml_assets.reporting.tables import Table
 from salesml_assets.secrets import masked
 from salesml_assets.simulation.plan import WEEK, Simulation
@@ -87,18 +87,11 @@ def write_report(root: Path, simulation: Simulation, state: State, settings: Set
 
 def render(simulation: Simulation, state: State, settings: Settings) -> str:
     """The page; it needs nothing but itself."""
-    environment = Environment(
-        loader=PackageLoader("salesml_assets.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     rows = [_cells(place, week) for place, week in enumerate(state.weeks, 1)]
     first = dt.date.fromisoformat(state.mondays[0])
     last = first + len(state.weeks) * WEEK - dt.timedelta(1)
     drawn = figure_svg(_figure(simulation, state), "replay", TITLE) if state.weeks else ""
-    return environment.get_template("replay.html.j2").render(
+    return template("replay.html.j2").render(
         title=f"{plural(len(state.weeks), 'week')} in fast motion",
         subtitle=f"{settings.forecast.target} per {' × '.join(settings.forecast.series)} · {day(first)} to {day(last)}",
         cards=_cards(simulation, state),

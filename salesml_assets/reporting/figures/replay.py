@@ -14,7 +14,17 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from salesml_assets.reporting.formats import clean
-from salesml_assets.reporting.style import BASELINE, BLUE, INK, MUTED, ORANGE, new_figure, styled, value_axis
+from salesml_assets.reporting.style import (
+    BASELINE,
+    BLUE,
+    INK,
+    MUTED,
+    ORANGE,
+    legend_above,
+    new_figure,
+    styled,
+    value_axis,
+)
 
 KINDS = ("input", "target", "prediction", "mix", "series", "error")
 EVENT = "#fbe6d3"
@@ -78,12 +88,4 @@ def _legend(axes: Axes, weeks: pd.DataFrame, events: pd.DataFrame) -> None:
     if len(events):
         names = ", ".join(dict.fromkeys(events["label"]))
         handles.append(Patch(color=EVENT, label=clean(f"Event: {names}", 60)))
-    axes.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0, 1.0),
-        ncols=len(handles),
-        columnspacing=1.4,
-        borderaxespad=0.2,
-        labelcolor=MUTED,
-    )
+    legend_above(axes, handles, labelcolor=MUTED)

@@ -22,6 +22,7 @@ from salesml_assets.reporting.style import (
     MUTED,
     ORANGE,
     date_axis,
+    legend_above,
     new_figure,
     styled,
     value_axis,
@@ -153,12 +154,4 @@ def _legend(where: Axes | Figure, backtest: pd.DataFrame, future: pd.DataFrame) 
     if isinstance(where, Figure):
         where.legend(handles=handles, loc="outside upper left", ncols=len(handles), columnspacing=1.4, handlelength=1.6)
     else:
-        where.legend(
-            handles=handles,
-            loc="lower left",
-            bbox_to_anchor=(0, 1.0),
-            ncols=len(handles),
-            columnspacing=1.4,
-            handlelength=1.6,
-            borderaxespad=0.2,
-        )
+        legend_above(where, handles, handlelength=1.6)
