@@ -19,8 +19,8 @@ run: setup  ## Materialize the whole graph by salesml.yaml (ARGS='--help' for op
 ui: setup  ## Open the Dagster UI on the same state
 	@$(BIN)/salesml ui $(ARGS)
 
-test: setup-dev  ## Run all tests (ARGS='-k name' for some)
-	@$(BIN)/pytest $(ARGS)
+test: setup-dev  ## Run all tests (ARGS='-k name' for some, ARGS='-n 0' for one after the other)
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup-dev  ## Lint, format, types, walls between the rooms
 	$(BIN)/ruff check .

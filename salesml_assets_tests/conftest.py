@@ -28,9 +28,14 @@ def pytest_configure() -> None:
         del os.environ[variable]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, lest one worker waits for the other in the end."""
+    items.sort(key=lambda item: "integration" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """The Spark session of the test run, with Delta: two cores, few partitions, no UI."""
+    """The Spark session of the test run (or of one of its workers), with Delta: two cores, few partitions, no UI."""
     root = tmp_path_factory.mktemp("lake")
     with spark_session(Settings(lake={"root": str(root)}, spark=SPARK)) as session:
         yield session

@@ -71,7 +71,7 @@ def test_a_source_that_hangs_fails_alone_and_comes_back(monkeypatch, caplog):
     assert (later["salesml_source_up", "runs"], later["salesml_scrape_errors_total", "runs"]) == (1, 1)
     assert later["salesml_run_queue_length", ""] == 7
     assert slow.reads == 1
-    assert [record.message for record in caplog.records] == [
+    assert [record.getMessage() for record in caplog.records] == [
         "runs: no answer within 0.2 s", "runs: can be read again"
     ]  # fmt: skip
 
@@ -86,7 +86,7 @@ def test_an_error_is_counted_and_logged_without_secrets(caplog):
         answers = [collected(metrics) for _ in range(3)]
     assert [answer["salesml_scrape_errors_total", "runs"] for answer in answers] == [1, 2, 3]
     assert ("salesml_run_queue_length", "") not in answers[0], "half a source is none"
-    assert [record.message for record in caplog.records] == [
+    assert [record.getMessage() for record in caplog.records] == [
         "runs: RuntimeError: cannot read postgresql://***@host/db"
     ]  # fmt: skip
 

@@ -134,7 +134,7 @@ def test_a_damaged_table_leaves_the_others(exporter, lake, caplog):
     assert set(others.values()) == {1}
     assert value(second, "salesml_forecast_wape_ratio", horizon_bucket="1-7") is not None
     # Said once, not in every scrape.
-    assert len([record for record in caplog.records if "drift_report" in record.message]) <= 1
+    assert len([record for record in caplog.records if "drift_report" in record.getMessage()]) <= 1
 
 
 @pytest.fixture

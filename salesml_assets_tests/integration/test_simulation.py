@@ -35,7 +35,7 @@ SETTINGS: dict[str, Any] = {
                     "revenue": "quantity * 2"},
     },
     "forecast": {"horizon": 7},
-    "spark": {"driver_memory": "2g", "config": QUICK_JAVA},
+    "spark": {"driver_memory": "2g", "shuffle_partitions": 2, "config": QUICK_JAVA},
 }  # fmt: skip
 PLAN: dict[str, Any] = {
     "weeks": WEEKS,

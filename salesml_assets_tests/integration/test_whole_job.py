@@ -43,7 +43,7 @@ SETTINGS: dict[str, Any] = {
         },
     },
     "clock": {"today": START + dt.timedelta(DAYS)},
-    "spark": {"driver_memory": "2g", "config": QUICK_JAVA},
+    "spark": {"driver_memory": "2g", "shuffle_partitions": 2, "config": QUICK_JAVA},
 }
 
 

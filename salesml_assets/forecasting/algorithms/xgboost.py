@@ -69,7 +69,7 @@ ALGORITHM = Algorithm(
         "max_depth": [6],
         "min_child_weight": [10.0],
         "subsample": [0.8],
-        "colsample_bytree": [0.8],
+        "colsample_bytree": [0.5],
     },
     prepare=learned(estimators),
     rows="max_rows",
