@@ -40,12 +40,14 @@ def main() -> None:
         prepare(base)
         (base.home / "prepared").touch()
     found = RESULTS / "daemon.json"
-    results: dict[str, Any] = json.loads(found.read_text(encoding="utf-8")) if found.is_file() else {}
     for number, event in enumerate(EVENTS):
         if options.only is None or number in options.only:
             last = number == len(EVENTS) - 1
-            results[str(number)] = trial(base, work / f"event{number}", event, number, options.kills, kill_a_run=last)
-            print(json.dumps(results[str(number)]), flush=True)
+            result = trial(base, work / f"event{number}", event, number, options.kills, kill_a_run=last)
+            print(json.dumps(result), flush=True)
+            # Read anew: other events may go on beside these.
+            results: dict[str, Any] = json.loads(found.read_text(encoding="utf-8")) if found.is_file() else {}
+            results[str(number)] = result
             found.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 

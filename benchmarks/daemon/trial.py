@@ -25,7 +25,9 @@ WITHIN = 2  # weeks in which an event has to be found
 # Weeks delivered together after the retrain. The last one shows what the retrain brought: before, most of what features
 # look back at is of the time before the event. A fourth week would end the cool-down.
 AFTER = (2, 1)
-WEEKS = HISTORY + QUIET + WITHIN + sum(AFTER)
+# And then two months on: by now the weeks that most features look back at are weeks after the event.
+LATER = (5, 1)
+WEEKS = HISTORY + QUIET + WITHIN + sum(AFTER) + sum(LATER)
 HORIZON = 14
 BY_SALES = (
     "raw_sales,sales,quarantined_sales,sales_series,features,panel,forecasts,forecast_accuracy,drift_report,report"
@@ -34,7 +36,7 @@ SETTINGS: dict[str, Any] = {
     "sales": {"path": "sales", "first_month": "2022-09"},
     "forecast": {"horizon": HORIZON},
     "training": {"algorithms": ["seasonal_naive", "moving_average", "linear_regression"], "max_rows": 5_000},
-    "clock": {"today": "2024-04-29"},
+    "clock": {"today": "2024-06-10"},
     "spark": {
         "driver_memory": "2g",
         "config": {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"},
@@ -78,20 +80,25 @@ def trial(base: Platform, home: Path, event: Event, number: int, kills: int, kil
     done = threading.Event()
     killer = threading.Thread(target=_killer, args=(platform, kills, kill_a_run, chance, done))
     killer.start()
-    found_after = None
-    try:
-        week = 0
-        while week < WITHIN and found_after is None:
-            week += 1
-            platform.deliver(f"week{week}", happen(parts[first + week - 1], event, hit, number, settings))
-            platform.settle(first + week)
-            if any(name == "retrain" for name, _ in _runs(platform, known)):
-                found_after = week
-        for number_of_weeks in AFTER:
-            rows = [happen(parts[first + week + more], event, hit, number, settings) for more in range(number_of_weeks)]
-            week += number_of_weeks
+    week, found_after = 0, None
+
+    def deliver(*counts: int) -> None:
+        nonlocal week
+        for count in counts:
+            rows = [happen(parts[first + week + more], event, hit, number, settings) for more in range(count)]
+            week += count
             platform.deliver(f"week{week}", pl.concat(rows))
             platform.settle(first + week)
+
+    try:
+        while week < WITHIN and found_after is None:
+            deliver(1)
+            if any(name == "retrain" for name, _ in _runs(platform, known)):
+                found_after = week
+        deliver(*AFTER)
+        runs, errors = _counted(_runs(platform, known)), _errors(platform, first, week)
+        known |= set(platform.ask(_run_ids))
+        deliver(*LATER)
     finally:
         done.set()
         killer.join()
@@ -102,11 +109,13 @@ def trial(base: Platform, home: Path, event: Event, number: int, kills: int, kil
         "products": len(hit),
         "found_after": found_after,
         "drops": (found_after or WITHIN) + len(AFTER),
-        "runs": _counted(_runs(platform, known)),
+        "runs": runs,
+        "runs_later": _counted(_runs(platform, known)),
         "killed": platform.kills,
         "run_killed": platform.run_killed,
         "versions": _versions(platform),
-        **_errors(platform, first, week),
+        **errors,
+        "error_later": _errors(platform, first, week)["error_after"],
         "seconds": round(time.monotonic() - started),
     }
 
@@ -150,8 +159,8 @@ def _errors(platform: Platform, first: int, weeks: int) -> dict[str, float]:
     accuracy = Lakehouse(str(platform.home / ".salesml" / "lake")).read_pandas("forecast_accuracy")
     number = (pd.to_datetime(accuracy["week"]) - pd.Timestamp(START)).dt.days // WEEK
     before = accuracy[number.between(first - QUIET, first - 1) & (accuracy["model_version"] == 1)]
-    newest = accuracy["model_version"].max()
-    after = accuracy[(number == first + weeks - 1) & (accuracy["model_version"] == newest)]
+    last = accuracy[number == first + weeks - 1]
+    after = last[last["model_version"] == last["model_version"].max()]
     return {
         "error_before": _wape(before),
         "error_after": _wape(after),
