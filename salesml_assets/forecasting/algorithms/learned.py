@@ -240,7 +240,10 @@ def learned(
         # Sums and bagging follow partitions and row order, so both are fixed, and the same on every machine.
         wanted, order = tasks(settings.max_rows), ("unique_id", "origin", "horizon")
         ordered = (
-            rows.withColumns(labels).repartition(wanted * ENCODING_TASKS, "unique_id").sortWithinPartitions(*order)
+            rows.withColumns(labels)
+            .repartition(wanted * ENCODING_TASKS, "unique_id")
+            .sortWithinPartitions(*order)
+            .persist()  # the encoder goes through them several times
         )
         fitted = encoder(ordered, columns)
         transformed = fitted.transform(ordered)
@@ -252,6 +255,7 @@ def learned(
             .persist()
         )
         encoded.count()  # once, before several fits would each begin to compute it
+        ordered.unpersist()
         parallelism = rows.sparkSession.sparkContext.defaultParallelism
         pool = ThreadPoolExecutor(parallelism, thread_name_prefix="fit")
         return LearnedTrainer(fitted, encoded, _input_names(transformed), estimators, settings, pool, trees)

@@ -28,16 +28,20 @@ def estimators(parameters: Parameters, settings: TrainingSettings) -> list[Estim
     """One booster for each objective; several joined by `+` are averaged."""
     from xgboost.spark import SparkXGBRegressor
 
+    from salesml_assets.forecasting.algorithms.xgboost_fit import OneTaskXGBRegressor
+
     logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
     rest = {name: value for name, value in parameters.items() if name != "objective"}
     tweedie: dict[str, Any] = {"tweedie_variance_power": 1.2}
+    workers = tasks(settings.max_rows)
+    regressor = OneTaskXGBRegressor if workers == 1 else SparkXGBRegressor
     return [
-        SparkXGBRegressor(
+        regressor(
             features_col=VECTOR,
             label_col=NON_NEGATIVE_LABEL if objective == TWEEDIE else LABEL,
             weight_col=WEIGHT,
             objective=objective,
-            num_workers=tasks(settings.max_rows),
+            num_workers=workers,
             random_state=settings.seed,
             tree_method="hist",
             max_bin=128,
