@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="a folder for the projects")
     parser.add_argument("--kills", type=int, default=2, help="how often the daemon is killed in each trial")
     parser.add_argument("--only", type=int, nargs="*", help="numbers of the events, from 0; default: all")
+    parser.add_argument("--later", action="store_true", help="follow each event for two months more")
     options = parser.parse_args()
     work = options.work.absolute()
     base = Platform(work / "base")
@@ -43,7 +44,8 @@ def main() -> None:
     for number, event in enumerate(EVENTS):
         if options.only is None or number in options.only:
             last = number == len(EVENTS) - 1
-            result = trial(base, work / f"event{number}", event, number, options.kills, kill_a_run=last)
+            folder = work / f"event{number}"
+            result = trial(base, folder, event, number, options.kills, kill_a_run=last, later=options.later)
             print(json.dumps(result), flush=True)
             # Read anew: other events may go on beside these.
             results: dict[str, Any] = json.loads(found.read_text(encoding="utf-8")) if found.is_file() else {}

@@ -55,7 +55,9 @@ def prepare(base: Platform) -> None:
     base.salesml("run", "--select", BY_SALES)
 
 
-def trial(base: Platform, home: Path, event: Event, number: int, kills: int, kill_a_run: bool) -> dict[str, Any]:
+def trial(
+    base: Platform, home: Path, event: Event, number: int, kills: int, kill_a_run: bool, later: bool
+) -> dict[str, Any]:
     """Copies the prepared project and lets an event come in, week by week.
 
     Args:
@@ -65,6 +67,7 @@ def trial(base: Platform, home: Path, event: Event, number: int, kills: int, kil
         number: Number of the trial, and seed of the chance in it.
         kills: How often the daemon is killed meanwhile.
         kill_a_run: Whether a run is killed, too.
+        later: Whether the event is followed for two months more.
     """
     shutil.rmtree(home, ignore_errors=True)
     shutil.copytree(base.home, home)
@@ -98,26 +101,31 @@ def trial(base: Platform, home: Path, event: Event, number: int, kills: int, kil
         deliver(*AFTER)
         runs, errors = _counted(_runs(platform, known)), _errors(platform, first, week)
         known |= set(platform.ask(_run_ids))
-        deliver(*LATER)
+        if later:
+            deliver(*LATER)
     finally:
         done.set()
         killer.join()
         platform.stop()
-    return {
+    result = {
         "kind": event.kind,
         "size": event.size,
         "products": len(hit),
         "found_after": found_after,
         "drops": (found_after or WITHIN) + len(AFTER),
         "runs": runs,
-        "runs_later": _counted(_runs(platform, known)),
         "killed": platform.kills,
         "run_killed": platform.run_killed,
         "versions": _versions(platform),
         **errors,
-        "error_later": _errors(platform, first, week)["error_after"],
         "seconds": round(time.monotonic() - started),
     }
+    if later:
+        result |= {
+            "runs_later": _counted(_runs(platform, known)),
+            "error_later": _errors(platform, first, week)["error_after"],
+        }
+    return result
 
 
 def _killer(platform: Platform, kills: int, kill_a_run: bool, chance: random.Random, done: threading.Event) -> None:
