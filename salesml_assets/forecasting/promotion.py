@@ -165,15 +165,17 @@ def _reason(
     reference_wape: float,
     confidence: float,
 ) -> str:
-    """The decision in one plain sentence with its numbers."""
+    """The decision in one plain sentence with its numbers, and what kept the one with the lowest WAPE from winning."""
+    # The closest is the best among the sound ones: a biased one may lead in WAPE alone.
+    chosen = winner or min(challengers, key=lambda entry: (not entry.sound, entry.wape), default=None)
+    leader = challengers[0].algorithm if challengers else ""
+    over = f"; {_plain(leader)} {objections[leader]}" if chosen and leader != chosen.algorithm else ""
     if winner is None:
         stays = f"{_plain(champion)} stays in production" if champion else "seasonal naive becomes the production model"
-        if not challengers:
+        if chosen is None:
             return f"{stays}: there is no challenger."
-        # The closest is the best among the sound ones: a biased one may lead in WAPE alone.
-        closest = min(challengers, key=lambda entry: (not entry.sound, entry.wape))
-        objection = objections[closest.algorithm]
-        return f"{stays} (WAPE {reference_wape:.3f}): the closest challenger, {_plain(closest.algorithm)}, {objection}."
+        closest = f"the closest challenger, {_plain(chosen.algorithm)}, {objections[chosen.algorithm]}"
+        return f"{stays} (WAPE {reference_wape:.3f}): {closest}{over}."
     evidence = (
         f"its WAPE of {winner.wape:.3f} is {winner.relative_gain:.1%} below {reference_wape:.3f} ({confidence:.0%} "
         f"interval of the difference {winner.difference_low:.3f} to {winner.difference_high:.3f}, "
@@ -181,9 +183,9 @@ def _reason(
     )
     name = _plain(winner.algorithm)
     if champion is None:
-        return f"{name} becomes the first production model: against the seasonal naive, {evidence}."
+        return f"{name} becomes the first production model: against the seasonal naive, {evidence}{over}."
     also = ", and it beats the seasonal naive" if BASELINE not in (champion, winner.algorithm) else ""
-    return f"{name} replaces {_plain(champion)}: {evidence}{also}."
+    return f"{name} replaces {_plain(champion)}: {evidence}{also}{over}."
 
 
 def _plain(name: str | None) -> str:

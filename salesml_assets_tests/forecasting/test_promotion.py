@@ -98,12 +98,25 @@ def test_a_challenger_that_does_not_beat_the_naive_does_not_win() -> None:
 def test_a_biased_challenger_does_not_win_with_its_wape() -> None:
     losses = shifted({"xgboost": 0.4, "random_forest": 0.2})
     biases = {"xgboost": -0.45, "random_forest": 0.1}
-    assert decide(losses, metrics_of(losses, biases), None, SETTINGS).winner == "random_forest"
+    both = decide(losses, metrics_of(losses, biases), None, SETTINGS)
+    assert both.winner == "random_forest"
+    assert "; xgboost has a lower WAPE (0." in both.reason
+    assert both.reason.endswith(
+        f"its total is off by -45%, more than the {SETTINGS.training.max_bias:.0%} that is allowed."
+    )
     alone = losses.drop(columns="random_forest")
     found = decide(alone, metrics_of(alone, biases), None, SETTINGS)
     assert found.winner == BASELINE
     allowed = f"{SETTINGS.training.max_bias:.0%}"
     assert f"its total is off by -45%, more than the {allowed} that is allowed" in found.reason
+
+
+def test_a_champion_that_stays_may_have_two_challengers_worth_a_word() -> None:
+    losses = shifted({"xgboost": 0.4, "random_forest": -0.1})
+    found = decide(losses, metrics_of(losses, {"xgboost": -0.45}), BASELINE, SETTINGS)
+    assert found.winner == BASELINE
+    assert "the closest challenger, random forest, is no better" in found.reason
+    assert "; xgboost has a lower WAPE" in found.reason
 
 
 def test_where_all_are_biased_the_least_biased_may_win() -> None:
