@@ -101,13 +101,11 @@ def test_a_biased_challenger_does_not_win_with_its_wape() -> None:
     both = decide(losses, metrics_of(losses, biases), None, SETTINGS)
     assert both.winner == "random_forest"
     assert "; xgboost has a lower WAPE (0." in both.reason
-    assert both.reason.endswith(
-        f"its total is off by -45%, more than the {SETTINGS.training.max_bias:.0%} that is allowed."
-    )
+    allowed = f"{SETTINGS.training.max_bias:.0%}"
+    assert both.reason.endswith(f"its total is off by -45%, more than the {allowed} that is allowed.")
     alone = losses.drop(columns="random_forest")
     found = decide(alone, metrics_of(alone, biases), None, SETTINGS)
     assert found.winner == BASELINE
-    allowed = f"{SETTINGS.training.max_bias:.0%}"
     assert f"its total is off by -45%, more than the {allowed} that is allowed" in found.reason
 
 

@@ -26,7 +26,7 @@ from salesml_assets_tests.forecasting.small import START, small_sales
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from salesml_assets.cli import main; main()", "simulate", "plan.yaml", "out"]
-WEEKS, DAYS = 1, 39 * 7
+WEEKS, DAYS = 2, 40 * 7
 SETTINGS: dict[str, Any] = {
     "sales": {
         "path": "sales.parquet",
