@@ -114,7 +114,7 @@ def feature_names(spec: FeatureSpec) -> list[str]:
         "f_horizon", "f_last", *[f"f_mean_{w}" for w in spec.windows], "f_ewm", "f_ewm_slow", "f_median",
         "f_largest", "f_spread", "f_mean_sold", "f_zero_share", "f_zero_share_long", "f_since_sale", "f_level",
         "f_momentum",
-        *[f"f_season_{k}" for k in range(1, _seasonal_lags(spec) + 1)], "f_season_mean", *_phase_names(spec),
+        *[f"f_season_{k}" for k in _seasonal_lags(spec)], "f_season_mean", *_phase_names(spec),
         "f_year_ratio", "f_year_smooth", "f_has_year",
         "f_day_of_week", "f_day_of_month", "f_day_of_year", "f_month",
         *[f"f_{name}" for name in spec.numbers], *[f"f_{name}_recent" for name in spec.numbers],
@@ -137,20 +137,9 @@ def expand(features: pl.DataFrame, spec: FeatureSpec, plan: PanelPlan) -> pl.Dat
         `average_short`, `_medium` and `_long`, and the features `f_*` (amounts divided by `scale`) and
         covariate texts `c_*`.
     """
-    numbered = sort_and_number(features.drop("age", "length", strict=False))
-    base = _origin_columns(numbered, spec)
-    cutoffs = pl.Series([fold.cutoff for fold in plan.folds], dtype=pl.Date)
-    known, target_known = pl.col("scale").is_not_null(), pl.col("y").is_not_null() & ~pl.col("closed")
-    parts = []
-    for horizon in range(1, plan.horizon + 1):
-        rows = base.lazy().with_columns(draw=_draw(horizon, plan.seed), **_target_columns(horizon, spec))
-        enough = known & ~pl.col("short")
-        train = enough & pl.col("live") & target_known & (pl.col("draw") < plan.share) & (pl.col("ds") <= plan.last)
-        score = enough & target_known & pl.col("origin").is_in(cutoffs.implode())
-        future = known & (pl.col("origin") == plan.last)
-        for kind, condition in ((TRAIN, train), (SCORE, score), (FUTURE, future)):
-            parts.append(_finish(rows.filter(condition), kind, horizon, spec, plan))
-    return pl.concat(pl.collect_all(parts))
+    base = _origin_columns(sort_and_number(features.drop("age", "length", strict=False)), spec)
+    rows = pl.concat(_rows(base, horizon, plan) for horizon in range(1, plan.horizon + 1))
+    return _finish(_with_targets(base, rows, spec), spec, plan)
 
 
 def _origin_columns(numbered: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
@@ -182,45 +171,79 @@ def _origin_columns(numbered: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
     return frame.with_columns(on_off)
 
 
+def _rows(base: pl.DataFrame, horizon: int, plan: PanelPlan) -> pl.DataFrame:
+    """The rows of one horizon: where their origins stand in the frame of origins, `kind`, `horizon` and `draw`."""
+    cutoffs = pl.Series([fold.cutoff for fold in plan.folds], dtype=pl.Date)
+    known = pl.col("scale").is_not_null()
+    scorable = known & ~pl.col("short") & shifted(pl.col("y"), -horizon).is_not_null()
+    scorable &= ~shifted(pl.col("closed"), -horizon)
+    drawn = pl.col("live") & (pl.col("draw") < plan.share) & (shifted(pl.col("ds"), -horizon) <= plan.last)
+    conditions = {
+        TRAIN: scorable & drawn,
+        SCORE: scorable & pl.col("ds").is_in(cutoffs.implode()),
+        FUTURE: known & (pl.col("ds") == plan.last),
+    }
+    origins = base.select(
+        "scale", "short", "live", "y", "closed", "ds", "age", "length",
+        at=pl.int_range(pl.len()), horizon=pl.lit(horizon, pl.Int32), draw=_draw(horizon, plan.seed),
+    )  # fmt: skip
+    return pl.concat(
+        origins.filter(condition).select("at", "horizon", "draw", kind=pl.lit(kind))
+        for kind, condition in conditions.items()
+    )
+
+
 def _draw(horizon: int, seed: int) -> pl.Expr:
     """A uniform number in 0..1 that depends on series, origin and horizon alone."""
     hashed = pl.struct("unique_id", pl.col("ds").cast(pl.Int32), pl.lit(horizon, pl.Int32).alias("h")).hash(seed)
     return (hashed % (1 << 32)).cast(pl.Float64) / float(1 << 32)
 
 
-def _target_columns(horizon: int, spec: FeatureSpec) -> dict[str, pl.Expr]:
-    """What belongs to the target step, aligned to the origin's row; `ds` becomes the target's step."""
-    to_season = -(-horizon // spec.season) * spec.season - horizon
-    lags = [shifted(pl.col("_open"), to_season + k * spec.season) for k in range(_seasonal_lags(spec))]
-    columns = {f"_season_{k}": lag for k, lag in enumerate(lags, 1)}
-    columns |= {
-        "origin": pl.col("ds"),
-        "ds": shifted(pl.col("ds"), -horizon),
-        "y": shifted(pl.col("y"), -horizon),
-        "closed": shifted(pl.col("closed"), -horizon),
-        "_last": pl.col("_open"),
-        "_year_ratio": _year_ratio(horizon, "_near", f"mean_{_base_window(spec)}", 3, spec),
-        "_year_smooth": _year_ratio(horizon, "_wide", "_wide", 15, spec),
-        **_phase_columns(to_season, spec),
-        **{f"_{name}_target": shifted(pl.col(name), -horizon) for name in (*spec.numbers, *spec.texts)},
-    }
-    return columns
+def _with_targets(base: pl.DataFrame, rows: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
+    """The origins' columns for each row, and what belongs to its target step; `ds` becomes the target's step.
 
-
-def _year_ratio(horizon: int, value: str, base: str, room: int, spec: FeatureSpec) -> pl.Expr:
-    """The target's season against the origin's, a year ago and two and three, where there was one: their mean.
-
-    A year is one of whole weeks. `room` steps are kept to the origin, because the windows are centred.
+    Looked up for these rows alone: there are up to `horizon` times as many possible ones.
     """
-    first = -(-(horizon + room) // spec.year)
-    ratios = [
-        shifted(pl.col(value), years * spec.year - horizon)
-        / pl.when(shifted(pl.col(base), years * spec.year) > 1e-6 * pl.col("scale")).then(
-            shifted(pl.col(base), years * spec.year)
-        )
-        for years in range(first, first + YEARS)
-    ]
-    return pl.mean_horizontal(ratio.clip(0.0, 10.0) for ratio in ratios)
+    at, horizon = rows["at"], rows["horizon"].cast(pl.Int64)
+    origins = base[at]
+
+    def earlier(name: str, steps: pl.Series) -> pl.Series:
+        """The value `steps` before the origin (negative: after it) within the same series, else null."""
+        age = origins["age"] - steps
+        inside = (age >= 1) & (age <= origins["length"])
+        return base[name].gather((at - steps).set(~inside, None))
+
+    to_season = -(-horizon // spec.season) * spec.season - horizon
+    columns = {
+        **{f"_season_{k}": earlier("_open", to_season + (k - 1) * spec.season) for k in _seasonal_lags(spec)},
+        "origin": origins["ds"],
+        **{name: earlier(name, -horizon) for name in ("ds", "y", "closed")},
+        "_last": origins["_open"],
+        **{f"_{name}_target": earlier(name, -horizon) for name in (*spec.numbers, *spec.texts)},
+    }
+    if spec.weekly:
+        columns["_season_before"] = earlier("_open", to_season + 1)
+        columns["_season_after"] = earlier("_open", (to_season - 1).clip(0))
+    else:
+        columns |= {f"_on_weekday_{n}": earlier(f"_weekday_{n}", to_season) for n in WEEKDAY_WEEKS}
+
+    def year_ratio(value: str, base: str, room: int) -> pl.Series:
+        """The target's season against the origin's, a year ago and two and three, where there was one: their mean.
+
+        A year is one of whole weeks. `room` steps are kept to the origin, because the windows are centred.
+        """
+        least = 1e-6 * origins["scale"]
+        first = -(-(horizon + room) // spec.year)
+        ratios = []
+        for years in range(YEARS):
+            was = earlier(base, (first + years) * spec.year)
+            became = earlier(value, (first + years) * spec.year - horizon)
+            ratios.append((became / was.set(~(was > least), None)).clip(0.0, 10.0).alias(str(years)))
+        return pl.DataFrame(ratios).mean_horizontal()
+
+    columns["_year_ratio"] = year_ratio("_near", f"mean_{_base_window(spec)}", 3)
+    columns["_year_smooth"] = year_ratio("_wide", "_wide", 15)
+    return origins.with_columns(**columns, **rows.drop("at").to_dict())
 
 
 def _phase_names(spec: FeatureSpec) -> list[str]:
@@ -228,15 +251,6 @@ def _phase_names(spec: FeatureSpec) -> list[str]:
     if spec.weekly:
         return ["f_season_before", "f_season_after"]
     return [*[f"f_weekday_{n}" for n in WEEKDAY_WEEKS], "f_weekday_index"]
-
-
-def _phase_columns(to_season: int, spec: FeatureSpec) -> dict[str, pl.Expr]:
-    if spec.weekly:
-        return {
-            "_season_before": shifted(pl.col("_open"), to_season + 1),
-            "_season_after": shifted(pl.col("_open"), max(0, to_season - 1)),
-        }
-    return {f"_on_weekday_{n}": shifted(pl.col(f"_weekday_{n}"), to_season) for n in WEEKDAY_WEEKS}
 
 
 def _phase_values(fallback: pl.Expr, level: pl.Expr, spec: FeatureSpec) -> dict[str, pl.Expr]:
@@ -248,25 +262,26 @@ def _phase_values(fallback: pl.Expr, level: pl.Expr, spec: FeatureSpec) -> dict[
     return {**means, "f_weekday_index": index.clip(-10.0, 10.0)}
 
 
-def _seasonal_lags(spec: FeatureSpec) -> int:
-    return 2 if spec.weekly else SEASONAL_LAGS
+def _seasonal_lags(spec: FeatureSpec) -> range:
+    return range(1, (2 if spec.weekly else SEASONAL_LAGS) + 1)
 
 
 def _base_window(spec: FeatureSpec) -> int:
     return 4 if spec.weekly else 28
 
 
-def _finish(rows: pl.LazyFrame, kind: str, horizon: int, spec: FeatureSpec, plan: PanelPlan) -> pl.LazyFrame:
+def _finish(rows: pl.DataFrame, spec: FeatureSpec, plan: PanelPlan) -> pl.DataFrame:
     """Names the columns of the panel, amounts divided by the series' scale, nothing null among the features."""
     scale, day = pl.col("scale"), pl.col("ds")
     first_mean = pl.col(f"mean_{spec.windows[0]}")
     fallback = pl.coalesce(first_mean, f"mean_{spec.level_window}", pl.lit(0.0))
-    lags = [f"_season_{k}" for k in range(1, _seasonal_lags(spec) + 1)]
+    lags = [f"_season_{k}" for k in _seasonal_lags(spec)]
     level = pl.max_horizontal(pl.col(f"mean_{spec.level_window}").abs(), 0.01 * scale)
     season_mean = pl.coalesce(pl.mean_horizontal(lags), fallback)
     fold = pl.lit(None, pl.Int32)
-    for each in plan.folds if kind == SCORE else ():
-        fold = pl.when(pl.col("origin") == each.cutoff).then(pl.lit(each.number, pl.Int32)).otherwise(fold)
+    for each in plan.folds:
+        scored = (pl.col("kind") == SCORE) & (pl.col("origin") == each.cutoff)
+        fold = pl.when(scored).then(pl.lit(each.number, pl.Int32)).otherwise(fold)
     relative = {
         "f_last": pl.coalesce("_last", fallback),
         **{f"f_mean_{w}": pl.coalesce(f"mean_{w}", fallback) for w in spec.windows},
@@ -280,7 +295,7 @@ def _finish(rows: pl.LazyFrame, kind: str, horizon: int, spec: FeatureSpec, plan
         "f_season_mean": season_mean,
     }
     plain = {
-        "f_horizon": pl.lit(float(horizon)),
+        "f_horizon": pl.col("horizon"),
         "f_zero_share": pl.col("zero_share").fill_null(0.0),
         "f_zero_share_long": pl.col("zero_share_long").fill_null(0.0),
         "f_since_sale": pl.col("since_sale").fill_null(pl.col("age")).cast(pl.Float64).log1p(),
@@ -305,14 +320,14 @@ def _finish(rows: pl.LazyFrame, kind: str, horizon: int, spec: FeatureSpec, plan
         }
     values = plain | {name: value / scale for name, value in relative.items()} | covariates
     values |= _phase_values(fallback, level, spec)
-    keys = [name for name in KEYS if name in rows.collect_schema().names()]
+    keys = [name for name in KEYS if name in rows.columns]
     return rows.select(
         "unique_id",
         *keys,
-        pl.lit(kind).alias("kind"),
+        "kind",
         fold.alias("fold"),
         "origin",
-        pl.lit(horizon, pl.Int32).alias("horizon"),
+        "horizon",
         "ds",
         "y",
         "closed",
