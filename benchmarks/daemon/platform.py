@@ -18,8 +18,6 @@ import dagster as dg
 import polars as pl
 import yaml
 
-from benchmarks.daemon.shop import PRODUCTS, WEEK
-
 ROOT = Path(__file__).parents[2]
 DAEMON = ["-m", "dagster._daemon", "run", "-w", "workspace.yaml"]
 SALESML = ["-c", "from salesml_assets.cli import main; main()"]
@@ -131,30 +129,30 @@ class Platform:
         finally:
             os.chdir(before)
 
-    def settle(self, weeks: int, minutes: float = 20) -> None:
-        """Waits until all weeks are loaded and judged, and no sensor finds anything more to do.
+    def settle(self, rows: int, minutes: float = 20) -> None:
+        """Waits until this many rows are loaded and judged, and no sensor finds anything more to do.
 
         Raises:
             TimeoutError: It is not so in time.
         """
         end = time.monotonic() + 60 * minutes
         while time.monotonic() < end:
-            if self.ask(lambda instance: _settled(instance, weeks)):
+            if self.ask(lambda instance: _settled(instance, rows)):
                 return
             time.sleep(3)
         raise TimeoutError(f"{self.home}: not settled after {minutes} minutes")
 
 
-def _settled(instance: dg.DagsterInstance, weeks: int) -> bool:
+def _settled(instance: dg.DagsterInstance, rows: int) -> bool:
     if instance.get_runs(dg.RunsFilter(statuses=UNFINISHED), limit=1):
         return False
     loaded = instance.get_latest_materialization_event(dg.AssetKey("raw_sales"))
     judged = instance.get_latest_materialization_event(dg.AssetKey("drift_report"))
     if loaded is None or loaded.asset_materialization is None or judged is None:
         return False
-    rows = loaded.asset_materialization.metadata["rows in the source"].value
+    found = loaded.asset_materialization.metadata["rows in the source"].value
     last = instance.get_run_records(limit=1)[0].end_time or 0.0
-    if rows != weeks * WEEK * PRODUCTS or judged.timestamp < loaded.timestamp:
+    if found != rows or judged.timestamp < loaded.timestamp:
         return False
     states = [state for state in instance.all_instigator_state() if state.name in SENSORS]
     ticks = [instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1) for state in states]

@@ -83,15 +83,16 @@ def trial(
     done = threading.Event()
     killer = threading.Thread(target=_killer, args=(platform, kills, kill_a_run, chance, done))
     killer.start()
-    week, found_after = 0, None
+    week, found_after, rows = 0, None, sum(parts[week].height for week in range(first))
 
     def deliver(*counts: int) -> None:
-        nonlocal week
+        nonlocal week, rows
         for count in counts:
-            rows = [happen(parts[first + week + more], event, hit, number, settings) for more in range(count)]
+            drop = pl.concat(happen(parts[first + week + more], event, hit, number, settings) for more in range(count))
             week += count
-            platform.deliver(f"week{week}", pl.concat(rows))
-            platform.settle(first + week)
+            rows += drop.height
+            platform.deliver(f"week{week}", drop)
+            platform.settle(rows)
 
     try:
         while week < WITHIN and found_after is None:
