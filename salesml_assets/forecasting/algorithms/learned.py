@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from salesml_assets.config import TrainingSettings
 
-LABEL, NON_NEGATIVE_LABEL, WEIGHT, VECTOR = "label", "non_negative_label", "weight", "features"
+LABEL, NON_NEGATIVE_LABEL, WEIGHT = "label", "non_negative_label", "weight"
+RAW_VECTOR, VECTOR = "raw_vector", "features"
 # One order of a size never seen before must not decide what a model learns: squared errors of such targets would.
 LARGEST_LABEL = 10.0
 # The deviance of Tweedie grows far slower, and a quarter's sales on a single day are about 91 times the mean.
@@ -33,19 +34,13 @@ LARGEST_TWEEDIE_LABEL = 91.0
 # Errors of big series weigh more in the end; with their full weight the small ones would teach nothing.
 WEIGHT_POWER = 0.25
 ROWS_PER_TASK = 250_000
-ENCODING_TASKS = 4
 EstimatorOf = Callable[[Parameters, "TrainingSettings"], "list[Estimator]"]
 
 
-def encoder(rows: DataFrame, columns: PanelColumns) -> PipelineModel:
-    """Fits the indexes, the vector and the scaling on training rows."""
+def assembler(rows: DataFrame, columns: PanelColumns) -> PipelineModel:
+    """Fits the indexes on training rows; with the vector behind them, which has nothing to fit."""
     from pyspark.ml import Pipeline
-    from pyspark.ml.feature import (
-        OneHotEncoder,
-        StandardScaler,
-        StringIndexer,
-        VectorAssembler,
-    )
+    from pyspark.ml.feature import OneHotEncoder, StringIndexer, VectorAssembler
 
     indexed = [*columns.keys, *columns.texts]
     stages: list[Estimator | Transformer] = []
@@ -58,10 +53,7 @@ def encoder(rows: DataFrame, columns: PanelColumns) -> PipelineModel:
         hot = [f"{name}_hot" for name in columns.texts]
         stages.append(OneHotEncoder(inputCols=[f"{name}_index" for name in columns.texts], outputCols=hot))
         inputs += hot
-    stages += [
-        VectorAssembler(inputCols=inputs, outputCol="raw_vector"),
-        StandardScaler(inputCol="raw_vector", outputCol=VECTOR),
-    ]
+    stages.append(VectorAssembler(inputCols=inputs, outputCol=RAW_VECTOR))
     return Pipeline(stages=stages).fit(rows)
 
 
@@ -113,15 +105,20 @@ def mean_predictions(fitted: Sequence[Learned], encoded: DataFrame) -> DataFrame
     """Adds `yhats`, the forecasts of several models in units of the target; a regressor that they share works once."""
     from pyspark.sql import functions as F
 
-    columns: dict[int, str] = {}
+    models = {id(model): model for one in fitted for model in one.models}
+    boosters = [key for key, model in models.items() if hasattr(model, "get_booster")]
+    columns = {key: F.col("_boosted")[number] for number, key in enumerate(boosters)}
     result = encoded
-    for model in (model for one in fitted for model in one.models):
-        if id(model) not in columns:
-            columns[id(model)] = f"_prediction_{len(columns)}"
-            result = model.transform(result).withColumnRenamed("prediction", columns[id(model)])
+    if boosters:
+        from salesml_assets.forecasting.algorithms.xgboost_predict import predictions_of
+
+        result = result.withColumn("_boosted", predictions_of([models[key] for key in boosters], VECTOR))
+    for number, key in enumerate([key for key in models if key not in columns]):
+        result = models[key].transform(result).withColumnRenamed("prediction", f"_prediction_{number}")
+        columns[key] = F.col(f"_prediction_{number}")
     means = []
     for one in fitted:
-        predictions = [F.col(columns[id(model)]).cast("double") for model in one.models]
+        predictions = [columns[id(model)] for model in one.models]
         means.append(sum(predictions[1:], predictions[0]) / len(predictions) * F.col("scale"))
     return result.withColumn("yhats", F.array(*means)).select(*encoded.columns, "yhats")
 
@@ -144,7 +141,8 @@ class LearnedTrainer:
 
     Attributes:
         fitted_encoder: Indexes, vector and scaling of these rows.
-        encoded: Vectors, labels and weights.
+        held: Vectors, labels and weights, before scaling: what is held in memory.
+        encoded: The same with scaled vectors.
         inputs: Names of the vector's entries.
         estimators: The regressors of a candidate.
         settings: The settings.
@@ -154,6 +152,7 @@ class LearnedTrainer:
     """
 
     fitted_encoder: PipelineModel
+    held: DataFrame
     encoded: DataFrame
     inputs: tuple[str, ...]
     estimators: EstimatorOf
@@ -203,7 +202,7 @@ class LearnedTrainer:
     def close(self) -> None:
         """Frees the encoded rows; a fit that nobody waits for any more is not begun."""
         self.pool.shutdown(cancel_futures=True)
-        self.encoded.unpersist()
+        self.held.unpersist()
 
 
 def tasks(rows: int) -> int:
@@ -229,6 +228,8 @@ def learned(
     """
 
     def prepare(rows: DataFrame, columns: PanelColumns, settings: TrainingSettings) -> LearnedTrainer:
+        from pyspark.ml import PipelineModel
+        from pyspark.ml.feature import StandardScaler
         from pyspark.sql import functions as F
 
         relative = F.col("y") / F.col("scale")
@@ -237,28 +238,24 @@ def learned(
             NON_NEGATIVE_LABEL: F.least(F.greatest(relative, F.lit(0.0)), F.lit(LARGEST_TWEEDIE_LABEL)),
             WEIGHT: F.pow("scale", F.lit(WEIGHT_POWER)),
         }
+        assembled = assembler(rows, columns)
         # Sums and bagging follow partitions and row order, so both are fixed, and the same on every machine.
-        wanted, order = tasks(settings.max_rows), ("unique_id", "origin", "horizon")
+        order = ("unique_id", "origin", "horizon")
         ordered = (
-            rows.withColumns(labels)
-            .repartition(wanted * ENCODING_TASKS, "unique_id")
-            .sortWithinPartitions(*order)
-            .persist()  # the encoder goes through them several times
-        )
-        fitted = encoder(ordered, columns)
-        transformed = fitted.transform(ordered)
-        encoded = (
-            transformed.select(*order, VECTOR, LABEL, NON_NEGATIVE_LABEL, WEIGHT)
-            .repartition(wanted, "unique_id")
+            assembled.transform(rows.withColumns(labels))
+            .select(*order, RAW_VECTOR, *labels)
+            .repartition(tasks(settings.max_rows), "unique_id")
             .sortWithinPartitions(*order)
             .drop(*order)
-            .persist()
+            .persist()  # several fits go through them, some several times
         )
-        encoded.count()  # once, before several fits would each begin to compute it
-        ordered.unpersist()
+        scaler = StandardScaler(inputCol=RAW_VECTOR, outputCol=VECTOR).fit(ordered)
+        fitted = PipelineModel([*assembled.stages, scaler])
         parallelism = rows.sparkSession.sparkContext.defaultParallelism
         pool = ThreadPoolExecutor(parallelism, thread_name_prefix="fit")
-        return LearnedTrainer(fitted, encoded, _input_names(transformed), estimators, settings, pool, trees)
+        return LearnedTrainer(
+            fitted, ordered, scaler.transform(ordered), _input_names(ordered), estimators, settings, pool, trees
+        )
 
     return prepare
 
@@ -295,8 +292,8 @@ def first_trees(model: Any, parameter: str, count: int) -> Any:
     return type(model)(java.copyValues(smaller, package.param.ParamMap()))._set(**{parameter: count})
 
 
-def _input_names(transformed: DataFrame) -> tuple[str, ...]:
+def _input_names(assembled: DataFrame) -> tuple[str, ...]:
     """Names of the vector's entries; the scaled vector itself has lost them."""
-    groups = transformed.schema["raw_vector"].metadata["ml_attr"]["attrs"].values()
+    groups = assembled.schema[RAW_VECTOR].metadata["ml_attr"]["attrs"].values()
     names = {entry["idx"]: entry["name"] for group in groups for entry in group}
     return tuple(names[number] for number in range(len(names)))
