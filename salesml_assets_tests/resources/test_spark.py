@@ -229,7 +229,7 @@ from salesml_assets.config import Settings
 from salesml_assets.resources.spark import spark_session
 with spark_session(Settings(spark={"master": "local[1]", "driver_memory": "1g"})) as spark:
     threading.Timer(3, _thread.interrupt_main).start()
-    spark.sparkContext._jvm.java.lang.Thread.sleep(20_000)
+    spark.sparkContext._jvm.java.lang.Thread.sleep(8_000)
 """
     answer = run_python(code)
     assert answer.stderr.splitlines()[-1] == "KeyboardInterrupt", answer.stderr

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 
 def test_each_model_predicts_what_it_would_alone(spark: SparkSession) -> None:
-    from xgboost.spark import SparkXGBRegressor
-
+    from salesml_assets.forecasting.algorithms.xgboost_fit import OneTaskXGBRegressor
     from salesml_assets.forecasting.algorithms.xgboost_predict import predictions_of
 
     features = np.random.default_rng(11).normal(size=(300, 3)).round(3)
@@ -24,7 +23,9 @@ def test_each_model_predicts_what_it_would_alone(spark: SparkSession) -> None:
         "id long, numbers array<double>, label double",
     ).select("id", "label", array_to_vector("numbers").alias("features"))
     models = [
-        SparkXGBRegressor(objective=objective, n_estimators=12, random_state=3, verbose=False).fit(rows.repartition(1))
+        OneTaskXGBRegressor(
+            objective=objective, n_estimators=12, max_bin=64, random_state=3, verbosity=0, verbose=False
+        ).fit(rows.repartition(1))
         for objective in ("reg:squarederror", "reg:tweedie", "reg:absoluteerror")
     ]
     together = rows.repartition(3).withColumn("all", predictions_of(models, "features"))
