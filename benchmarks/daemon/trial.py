@@ -83,7 +83,7 @@ def trial(
     done = threading.Event()
     killer = threading.Thread(target=_killer, args=(platform, kills, kill_a_run, chance, done))
     killer.start()
-    week, found_after, rows = 0, None, sum(parts[week].height for week in range(first))
+    week, found_after, rows = 0, None, sum(parts[past].height for past in range(first))
 
     def deliver(*counts: int) -> None:
         nonlocal week, rows

@@ -107,15 +107,16 @@ def mean_predictions(fitted: Sequence[Learned], encoded: DataFrame) -> DataFrame
 
     models = {id(model): model for one in fitted for model in one.models}
     boosters = [key for key, model in models.items() if hasattr(model, "get_booster")]
+    others = [key for key in models if key not in boosters]
     columns = {key: F.col("_boosted")[number] for number, key in enumerate(boosters)}
+    columns |= {key: F.col(f"_prediction_{number}") for number, key in enumerate(others)}
     result = encoded
     if boosters:
         from salesml_assets.forecasting.algorithms.xgboost_predict import predictions_of
 
         result = result.withColumn("_boosted", predictions_of([models[key] for key in boosters], VECTOR))
-    for number, key in enumerate([key for key in models if key not in columns]):
+    for number, key in enumerate(others):
         result = models[key].transform(result).withColumnRenamed("prediction", f"_prediction_{number}")
-        columns[key] = F.col(f"_prediction_{number}")
     means = []
     for one in fitted:
         predictions = [columns[id(model)] for model in one.models]
@@ -249,6 +250,7 @@ def learned(
             .drop(*order)
             .persist()  # several fits go through them, some several times
         )
+        # Goes through all rows, so they are computed once, before several fits would each begin to.
         scaler = StandardScaler(inputCol=RAW_VECTOR, outputCol=VECTOR).fit(ordered)
         fitted = PipelineModel([*assembled.stages, scaler])
         parallelism = rows.sparkSession.sparkContext.defaultParallelism
