@@ -57,6 +57,8 @@ def spark_config(settings: Settings) -> dict[str, str]:
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.warehouse.dir": (STATE / "warehouse").as_uri(),
         "spark.sql.debug.maxToStringFields": "200",
+        # 100 by default: a run has some 800, and Java would compile again what it had just forgotten.
+        "spark.sql.codegen.cache.maxEntries": "1000",
     }
     if local:
         # On the class path at start, rather than copied into each session.
