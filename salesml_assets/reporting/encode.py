@@ -56,7 +56,7 @@ def figure_png(figure: Figure, dpi: int = 130) -> bytes:
     """The figure as a PNG image."""
     buffer = io.BytesIO()
     with _any_script():
-        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None}, pil_kwargs={"optimize": True})
+        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 
 
