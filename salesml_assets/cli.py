@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 import traceback
@@ -113,6 +114,8 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
         except BusyError:
             pass  # a run is going on: the UI shows it
     typer.echo(f"Dagster UI: http://127.0.0.1:{port}", err=True)
+    # Dagster stops its processes by this signal, which those that a script starts in the background ignore.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     command = [sys.executable, "-m", "dagster", "dev", "-w", WORKSPACE, "-h", "127.0.0.1", "-p", str(port)]
     os.execv(command[0], command)
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from salesml_assets.config import S3Settings
 from salesml_assets.secrets import masked
@@ -27,6 +28,7 @@ UNDATED = "undated"  # the bucket of rows without a usable date in a month colum
 _WIDER = {("integer", "long"), ("integer", "double"), ("long", "double"), ("float", "double")}
 _OTHER_TYPE = {"DELTA_FAILED_TO_MERGE_FIELDS", "DELTA_MERGE_INCOMPATIBLE_DATATYPE"}  # Delta's names of the error
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+_PATTERN = re.compile(r"[{}\[\]*?\\]")  # Spark takes paths of files with these for patterns
 
 
 class LakeError(RuntimeError):
@@ -87,13 +89,9 @@ class Lakehouse:
 
     def exists(self, name: str) -> bool:
         """Whether the table has a version to read; a folder in which a first write broke off is no table."""
-        from deltalake import DeltaTable
-        from deltalake.exceptions import TableNotFoundError
-
         try:
-            # `DeltaTable.is_deltatable` would hold up all threads of the process until the store has answered.
-            DeltaTable(_rust_address(self.path(name)), storage_options=self._options)
-        except TableNotFoundError:
+            self.open(name)
+        except LakeError:
             return False
         return True
 
@@ -104,10 +102,15 @@ class Lakehouse:
             LakeError: There is no such table.
         """
         from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
 
-        if not self.exists(name):
-            raise LakeError(f"There is no table {name!r} in {masked(self.root)}: materialize the asset {name!r} first.")
-        return DeltaTable(_rust_address(self.path(name)), version=version, storage_options=self._options)
+        try:
+            # `DeltaTable.is_deltatable` would hold up all threads of the process until the store has answered.
+            return DeltaTable(_rust_address(self.path(name)), version=version, storage_options=self._options)
+        except TableNotFoundError:
+            raise LakeError(
+                f"There is no table {name!r} in {masked(self.root)}: materialize the asset {name!r} first."
+            ) from None
 
     def version(self, name: str) -> int:
         """Number of the table's latest version."""
@@ -176,12 +179,13 @@ class Lakehouse:
         from pyspark.sql.types import StructType
 
         table = self.open(name, version)
-        files = table.file_uris()
-        if not files or table.protocol().min_reader_version > 1:
+        files = [unquote(file).replace("s3://", "s3a://", 1) for file in table.file_uris()]
+        if not files or table.protocol().min_reader_version > 1 or _PATTERN.search(self.root):
             return spark.read.format("delta").option("versionAsOf", table.version()).load(self.path(name))
         schema = StructType.fromJson(json.loads(table.schema().to_json()))
-        paths = [file.replace("s3://", "s3a://", 1) for file in files]
-        return spark.read.schema(schema).option("basePath", self.path(name)).parquet(*paths)
+        frame = spark.read.schema(schema).option("basePath", self.path(name)).parquet(*files)
+        # A month column comes last from the folders' names, wherever it stands in the table.
+        return frame.select(*[f"`{column.replace('`', '``')}`" for column in schema.names])
 
     def write(self, frame: DataFrame, name: str, *, run_id: str | None = None) -> Commit:
         """Replaces a whole table, its schema included, in one commit.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,8 @@ SPARK = {"master": "local[2]", "driver_memory": "2g", "shuffle_partitions": 2, "
 
 
 def pytest_configure() -> None:
-    """The user's own settings are no settings of the tests."""
+    """The user's own settings are no settings of the tests; nor is a signal that a script's background ignores."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for variable in [name for name in os.environ if name.startswith(ENV_PREFIX) and name != JAVA_CHOICE]:
         del os.environ[variable]
 

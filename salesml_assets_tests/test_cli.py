@@ -357,10 +357,10 @@ def test_the_models_are_listed_newest_first(salesml, project):
 def test_the_ui_shows_the_runs_of_the_command_under_their_job(salesml, project):
     assert salesml("run").code == 0
     port = _free_port()
+    in_the_background_of_a_script = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+    command = [*in_the_background_of_a_script, *COMMAND, "ui", "--port", str(port)]
     with (project / "log").open("w") as log:
-        process = subprocess.Popen(
-            [*COMMAND, "ui", "--port", str(port)], stdout=log, stderr=log, cwd=project, start_new_session=True
-        )
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=project, start_new_session=True)
         try:
             _until(lambda: _answers(port), 180)
             runs = """{ pipelineOrError(params: {pipelineName: "retrain", repositoryName: "__repository__",

@@ -73,6 +73,38 @@ def test_a_read_keeps_its_version_while_the_table_moves_on(spark, lake):
     assert lake.read(spark, "numbers", version=0).count() == 3
 
 
+def test_what_is_read_is_what_delta_reads(spark, tmp_path):
+    """Whole tables, tables by month, empty ones, and such as only Delta's own reader understands."""
+    lake = Lakehouse(str(tmp_path / "a lake, 5% ü"))
+    rows = sales(spark, ("a", 1.0, "2011-01"), ("b", 2.0, "2011-02"), (None, None, "undated"))
+    nested = rows.withColumns({"names": F.array("product"), "day": F.lit(dt.date(2011, 1, 2)), "a.`n`": F.lit(7)})
+    lake.write(nested.repartition(3), "whole")
+    lake.write(nested.limit(1), "whole")
+    lake.write_all_months(nested, "months", "month")
+    lake.write_months(nested.where("product = 'b'"), "months", "month", ["2011-02"])
+    lake.write(nested.limit(0), "empty")
+    nested.write.format("delta").option("delta.columnMapping.mode", "name").save(lake.path("mapped"))
+    nested.write.format("delta").option("delta.enableDeletionVectors", "true").save(lake.path("deleted_from"))
+    spark.sql(f"DELETE FROM delta.`{lake.path('deleted_from')}` WHERE product = 'a'")
+
+    for name in ("whole", "months", "empty", "mapped", "deleted_from"):
+        for version in range(lake.version(name) + 1):
+            read = lake.read(spark, name, version)
+            oracle = spark.read.format("delta").option("versionAsOf", version).load(lake.path(name))
+            assert read.schema.simpleString() == oracle.schema.simpleString()
+            order = [f"`{column.replace('`', '``')}`" for column in sorted(read.columns)]
+            assert sorted(read.select(order).collect(), key=str) == sorted(oracle.select(order).collect(), key=str)
+    february = lake.read(spark, "months").where("month = '2011-02'")
+    assert [row["product"] for row in february.collect()] == ["b"]
+
+
+def test_a_folder_whose_name_looks_like_a_pattern_is_a_folder(spark, tmp_path):
+    lake = Lakehouse(str(tmp_path / "[lake]"))
+    lake.write(spark.range(3), "numbers")
+
+    assert lake.read(spark, "numbers").count() == 3
+
+
 def test_small_reads_take_columns_and_filters(spark, lake):
     lake.write(sales(spark, ("a", 1.0, "2011-01"), ("b", 2.0, "2011-02")), "sales")
 
