@@ -179,7 +179,7 @@ class Lakehouse:
         from pyspark.sql.types import StructType
 
         table = self.open(name, version)
-        files = [unquote(file).replace("s3://", "s3a://", 1) for file in table.file_uris()]
+        files = [_spark_address(file) for file in table.file_uris()]
         if not files or table.protocol().min_reader_version > 1 or _PATTERN.search(self.root):
             return spark.read.format("delta").option("versionAsOf", table.version()).load(self.path(name))
         schema = StructType.fromJson(json.loads(table.schema().to_json()))
@@ -300,6 +300,15 @@ def _widened(frame: DataFrame, columns: dict[str, str]) -> DataFrame:
 def _rust_address(path: str) -> str:
     """Hadoop's s3a:// is s3:// to everybody else."""
     return path.replace("s3a://", "s3://", 1)
+
+
+def _spark_address(uri: str) -> str:
+    """What `deltalake` calls a file, as Spark takes it.
+
+    >>> _spark_address("s3://bucket/a%20lake/sales/part-0.parquet")
+    's3a://bucket/a lake/sales/part-0.parquet'
+    """
+    return unquote(uri).replace("s3://", "s3a://", 1)
 
 
 def _commit(entry: dict[str, Any]) -> Commit:

@@ -92,8 +92,7 @@ def test_what_is_read_is_what_delta_reads(spark, tmp_path):
             read = lake.read(spark, name, version)
             oracle = spark.read.format("delta").option("versionAsOf", version).load(lake.path(name))
             assert read.schema.simpleString() == oracle.schema.simpleString()
-            order = [f"`{column.replace('`', '``')}`" for column in sorted(read.columns)]
-            assert sorted(read.select(order).collect(), key=str) == sorted(oracle.select(order).collect(), key=str)
+            assert sorted(read.collect(), key=str) == sorted(oracle.collect(), key=str)
     february = lake.read(spark, "months").where("month = '2011-02'")
     assert [row["product"] for row in february.collect()] == ["b"]
 

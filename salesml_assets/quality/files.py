@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from salesml_assets.hadoop import configuration, file_system, hadoop_path, java
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +37,7 @@ class SourceFiles:
 
 def is_delta_table(spark: SparkSession, path: str) -> bool:
     """Whether a Delta log lies in the folder."""
-    return bool(_file_system(spark, path).exists(_path(spark, f"{path.rstrip('/')}/_delta_log")))
+    return bool(file_system(spark, path).exists(hadoop_path(spark, f"{path.rstrip('/')}/_delta_log")))
 
 
 def list_files(spark: SparkSession, path: str) -> SourceFiles:
@@ -44,8 +46,8 @@ def list_files(spark: SparkSession, path: str) -> SourceFiles:
     Raises:
         FileNotFoundError: There is nothing at the path.
     """
-    system = _file_system(spark, path)
-    found = system.globStatus(_path(spark, path))
+    system = file_system(spark, path)
+    found = system.globStatus(hadoop_path(spark, path))
     if not found:
         raise FileNotFoundError(path)
     paths, nested, roots = [], False, []
@@ -77,8 +79,10 @@ def group_by_head(paths: list[str], head: Callable[[str], str]) -> dict[str, lis
 
 def parquet_schema(spark: SparkSession, path: str) -> str:
     """The columns of a Parquet file as its footer states them, one per line, without nullability."""
-    parquet = _jvm(spark).org.apache.parquet.hadoop
-    reader = parquet.ParquetFileReader.open(parquet.util.HadoopInputFile.fromPath(_path(spark, path), _conf(spark)))
+    parquet = java(spark).org.apache.parquet.hadoop
+    reader = parquet.ParquetFileReader.open(
+        parquet.util.HadoopInputFile.fromPath(hadoop_path(spark, path), configuration(spark))
+    )
     try:
         lines = reader.getFileMetaData().getSchema().toString().splitlines()[1:]
     finally:
@@ -88,12 +92,12 @@ def parquet_schema(spark: SparkSession, path: str) -> str:
 
 def first_line(spark: SparkSession, path: str, encoding: str) -> str:
     """The first line of a text file, compressed or not, without a byte order mark."""
-    java, where = _jvm(spark).java.io, _path(spark, path)
-    stream = _file_system(spark, path).open(where)
+    io, where = java(spark).java.io, hadoop_path(spark, path)
+    stream = file_system(spark, path).open(where)
     try:
-        codec = _jvm(spark).org.apache.hadoop.io.compress.CompressionCodecFactory(_conf(spark)).getCodec(where)
+        codec = java(spark).org.apache.hadoop.io.compress.CompressionCodecFactory(configuration(spark)).getCodec(where)
         text = stream if codec is None else codec.createInputStream(stream)
-        line = java.BufferedReader(java.InputStreamReader(text, encoding)).readLine()
+        line = io.BufferedReader(io.InputStreamReader(text, encoding)).readLine()
     finally:
         stream.close()
     return (line or "").removeprefix("\ufeff")
@@ -102,19 +106,3 @@ def first_line(spark: SparkSession, path: str, encoding: str) -> str:
 def hidden(name: str) -> bool:
     """Whether a file or folder of this name is no part of a source, as Spark has it."""
     return name.startswith(".") or (name.startswith("_") and "=" not in name)
-
-
-def _jvm(spark: SparkSession) -> Any:
-    return spark._jvm
-
-
-def _conf(spark: SparkSession) -> Any:
-    return spark._jsc.hadoopConfiguration()
-
-
-def _path(spark: SparkSession, path: str) -> Any:
-    return _jvm(spark).org.apache.hadoop.fs.Path(path)
-
-
-def _file_system(spark: SparkSession, path: str) -> Any:
-    return _path(spark, path).getFileSystem(_conf(spark))

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from salesml_assets.hadoop import file_system, hadoop_path
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
@@ -99,10 +101,9 @@ def write_about(about: dict[str, Any], path: str) -> None:
     """Writes what else is to be known of a saved model, as JSON, wherever Spark can write."""
     from pyspark.sql import SparkSession
 
-    # By the file system behind Spark: a job for a single line takes a quarter of a second, and each model has one.
-    spark = SparkSession.active()
-    file = spark._jvm.org.apache.hadoop.fs.Path(f"{path}/about")  # type: ignore[union-attr]
-    stream = file.getFileSystem(spark._jsc.hadoopConfiguration()).create(file, True)
+    # Without a job: one for a single line takes a quarter of a second, and each model has one.
+    spark, file = SparkSession.active(), f"{path}/about"
+    stream = file_system(spark, file).create(hadoop_path(spark, file), True)
     try:
         stream.write(json.dumps(about, sort_keys=True).encode())
     finally:

@@ -1,0 +1,28 @@
+"""Files as Spark's own file system sees them: on disk, in an object store, without a job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def java(spark: SparkSession) -> Any:
+    """The packages of Spark's Java."""
+    return spark._jvm
+
+
+def configuration(spark: SparkSession) -> Any:
+    """Hadoop's configuration of a session."""
+    return spark._jsc.hadoopConfiguration()
+
+
+def hadoop_path(spark: SparkSession, path: str) -> Any:
+    """An address as Hadoop's `Path`."""
+    return java(spark).org.apache.hadoop.fs.Path(path)
+
+
+def file_system(spark: SparkSession, path: str) -> Any:
+    """Hadoop's `FileSystem` behind an address."""
+    return hadoop_path(spark, path).getFileSystem(configuration(spark))
