@@ -16,6 +16,7 @@ from salesml_assets.automation.notifications import notification_sensors
 from salesml_assets.automation.policies import refresh_sensor, with_policies
 from salesml_assets.checks import all_checks
 from salesml_assets.config import Settings, load_settings
+from salesml_assets.resources.encoded import EncodedPanels
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import DeltaIOManager, Lake
 from salesml_assets.resources.spark import SparkResource
@@ -50,6 +51,7 @@ def definitions(settings: Settings) -> dg.Definitions:
             "spark": spark,
             "tables": tables,
             "lake": DeltaIOManager(lake=tables),
+            "encoded": EncodedPanels(),
             "files": FileStore.from_settings(settings),
         },
         executor=dg.in_process_executor,

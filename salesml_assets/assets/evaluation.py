@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from salesml_assets.config import Settings
+from salesml_assets.resources.encoded import EncodedPanels
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Lake, Table
 
@@ -30,7 +31,7 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         description="Error of every algorithm by fold, horizon and segment, and which one serves.",
     )
     def model_comparison(
-        context: dg.AssetExecutionContext, tables: Lake, files: FileStore, **inputs: Table
+        context: dg.AssetExecutionContext, tables: Lake, encoded: EncodedPanels, files: FileStore, **inputs: Table
     ) -> dg.Output[Table]:
         from salesml_assets.forecasting.business import average_prices
         from salesml_assets.forecasting.comparison import compare, comparison_json
@@ -44,7 +45,7 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         champion = champion_recipe(tables.tables)
         if champion is not None and champion.parameters != runs.get(champion.algorithm, {}).get("parameters"):
             context.log.info(f"the champion's recipe is backtested as well: {champion}")
-            champion_rows = champion_predictions(champion, panel, settings)
+            champion_rows = champion_predictions(champion, encoded.of(panel, settings))
         else:
             champion_rows = None
         series = tables.read("sales_series")

@@ -8,6 +8,7 @@ import dagster as dg
 from salesml_assets.config import Settings
 from salesml_assets.forecasting.algorithms import ALGORITHMS
 from salesml_assets.forecasting.algorithms.base import Algorithm
+from salesml_assets.resources.encoded import EncodedPanels
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Table
 
@@ -29,14 +30,16 @@ def model_asset(algorithm: Algorithm, settings: Settings) -> dg.AssetsDefinition
         io_manager_key="lake",
         description=algorithm.description,
     )
-    def model(context: dg.AssetExecutionContext, panel: Table, files: FileStore) -> dg.Output[Table]:
+    def model(
+        context: dg.AssetExecutionContext, panel: Table, encoded: EncodedPanels, files: FileStore
+    ) -> dg.Output[Table]:
         from salesml_assets.forecasting.backtest import backtest
         from salesml_assets.forecasting.panel import folds_of
 
         started = time.perf_counter()
         folds = folds_of(panel, settings)
         candidates = algorithm.candidates(settings.training)
-        result = backtest(algorithm, panel, folds, candidates, settings, context.log.info)
+        result = backtest(algorithm, encoded.of(panel, settings), folds, candidates, context.log.info)
         path = files.path("models", context.run_id, algorithm.name)
         result.fitted.save(path)
         # Kept until the table is written, so that its time counts here and nothing is predicted twice.

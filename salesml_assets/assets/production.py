@@ -9,6 +9,7 @@ import dagster as dg
 from salesml_assets.assets.evaluation import COMPARISON, latest_comparison
 from salesml_assets.config import Settings
 from salesml_assets.forecasting.algorithms import ALGORITHMS
+from salesml_assets.resources.encoded import EncodedPanels
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Lake, Table
 
@@ -30,7 +31,7 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         description="The winning recipe refitted on all data, one row per version, with the evidence for it.",
     )
     def production_model(
-        context: dg.AssetExecutionContext, panel: Table, tables: Lake, files: FileStore
+        context: dg.AssetExecutionContext, panel: Table, tables: Lake, encoded: EncodedPanels, files: FileStore
     ) -> dg.Output[Table]:
         from salesml_assets.forecasting.algorithms.base import PanelColumns
         from salesml_assets.forecasting.features import feature_spec
@@ -48,7 +49,8 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         comparison = latest_comparison(context, files)
         decision, recipe = comparison.decision, comparison.recipe
         cutoff = last_step(panel)
-        fitted, rows = refit(ALGORITHMS[recipe.algorithm], recipe.parameters, panel, cutoff, settings)
+        vectors = encoded.of(panel, settings)
+        fitted, rows = refit(ALGORITHMS[recipe.algorithm], recipe.parameters, vectors, cutoff)
         newest = latest_version(tables.tables)
         version = newest.version + 1 if newest else 1
         # The run stands in the address, too: a broken run leaves its files without disturbing the next one.
@@ -56,7 +58,7 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         fitted.save(files.path(MODEL, folder, "model"))
         columns = PanelColumns.of(panel)
         own = decision.winner not in settings.training.algorithms
-        backtest = champion_predictions(recipe, panel, settings) if own else tables.read(decision.winner)
+        backtest = champion_predictions(recipe, vectors) if own else tables.read(decision.winner)
         intervals = interval_table(backtest)
         manifest = Manifest(
             version=version,

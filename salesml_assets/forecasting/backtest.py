@@ -14,13 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
-from salesml_assets.forecasting.algorithms.base import (
-    Algorithm,
-    Fitted,
-    PanelColumns,
-    Parameters,
-    Trainer,
-)
+from salesml_assets.forecasting.algorithms.base import VECTOR, Algorithm, Fitted, Parameters
+from salesml_assets.forecasting.encoded import BIAS_ROWS, EncodedPanel
 from salesml_assets.forecasting.folds import Fold
 from salesml_assets.forecasting.panel import SCORE, TRAIN
 
@@ -33,8 +28,6 @@ PREDICTION_COLUMNS = (
     "unique_id", "category", "volume_class", "fold", "origin", "horizon", "ds", "y", "yhat", "scale", "naive_mse",
 )  # fmt: skip
 LARGEST_BIAS = 0.2
-# Sales are heavy-tailed: the total of fewer rows is itself off by 5 % and more.
-BIAS_ROWS = 50_000
 Report = Callable[[str], None]
 
 
@@ -72,86 +65,66 @@ class Backtest:
     rows: int
 
 
-def training_rows(panel: DataFrame, cutoff: object, limit: int) -> tuple[DataFrame, int]:
-    """Rows whose target lies on or before the cutoff, at most about `limit` of them.
-
-    Rows are thinned by their `draw`, so the same rows are taken in every run.
-    """
-    rows = panel.where((F.col("kind") == TRAIN) & (F.col("ds") <= F.lit(cutoff)))
-    count, widest = rows.agg(F.count(F.lit(1)), F.max("draw")).first()  # type: ignore[misc]
-    if count <= limit:
-        return rows, count
-    return rows.where(F.col("draw") < widest * limit / count), limit
-
-
-def fit(algorithm: Algorithm, panel: DataFrame, cutoff: object, settings: Settings) -> tuple[Trainer, int]:
-    """Prepares an algorithm's training rows up to a cutoff."""
-    if algorithm.rows is None:
-        return algorithm.prepare(panel, PanelColumns.of(panel), settings.training), 0
-    rows, count = training_rows(panel, cutoff, getattr(settings.training, algorithm.rows))
-    if count == 0:
-        raise ValueError(f"there are no rows to train {algorithm.name} on up to {cutoff}: the series are too short")
-    return algorithm.prepare(rows, PanelColumns.of(panel), settings.training), count
-
-
 def predict(fitted: Fitted, rows: DataFrame, settings: Settings) -> DataFrame:
     """Adds `yhat`, never negative where the target cannot be."""
-    predicted = fitted.predict(rows)
-    return predicted.withColumn("yhat", F.greatest("yhat", F.lit(0.0))) if settings.forecast.non_negative else predicted
+    return _possible(fitted.predict(rows), settings)
 
 
 def backtest(
     algorithm: Algorithm,
-    panel: DataFrame,
+    encoded: EncodedPanel,
     folds: list[Fold],
     candidates: list[Parameters],
-    settings: Settings,
     report: Report = lambda line: None,
 ) -> Backtest:
     """Chooses parameters on fold 0 and predicts all folds, refitted at each origin.
 
     Args:
         algorithm: Entry of the table of algorithms.
-        panel: The panel with its training and scoring rows.
+        encoded: The panel with its training and scoring rows.
         folds: The tuning origin (0) and the scored origins.
         candidates: Parameters to choose among; a single one is taken as it is.
-        settings: The settings.
         report: Takes a line of progress.
     """
     tuning, *scored = folds
-    tried = tune(algorithm, panel, tuning, candidates, settings, report)
+    settings = encoded.settings
+    tried = tune(algorithm, encoded, tuning, candidates, report)
     best, fitted = choose(tried)
-    parts = [predict(fitted, _fold_rows(panel, tuning), settings)]
+
+    def predictions(fitted: Fitted, fold: Fold) -> DataFrame:
+        return _possible(fitted.predict_encoded(_rows_to_score(algorithm, encoded, fold)), settings)
 
     def refitted(fold: Fold) -> tuple[Fitted, int]:
-        trainer, rows = fit(algorithm, panel, fold.cutoff, settings)
+        trainer = algorithm.prepare(encoded, fold.cutoff)
         try:
-            return trainer.fit(best.parameters), rows
+            return trainer.fit(best.parameters), trainer.count
         finally:
             trainer.close()
 
-    rows = 0
+    parts, rows = [predictions(fitted, tuning)], 0
     # One fit does not keep all cores busy, so the origins' fits run side by side.
-    with ThreadPoolExecutor(panel.sparkSession.sparkContext.defaultParallelism, thread_name_prefix="origin") as pool:
+    parallelism = encoded.panel.sparkSession.sparkContext.defaultParallelism
+    with ThreadPoolExecutor(parallelism, thread_name_prefix="origin") as pool:
         for fold, (fitted, rows) in zip(scored, pool.map(refitted, scored), strict=True):
-            parts.append(predict(fitted, _fold_rows(panel, fold), settings))
+            parts.append(predictions(fitted, fold))
             report(f"{algorithm.name}: origin {fold.number} of {len(scored)} ({fold.cutoff}), {rows:,} training rows")
-    predictions = functools.reduce(lambda left, right: left.unionByName(right), parts)
-    if "category" not in panel.columns:
-        predictions = predictions.withColumn("category", F.lit(None).cast("string"))
-    table = predictions.select(*PREDICTION_COLUMNS)
+    everything = functools.reduce(lambda left, right: left.unionByName(right), parts)
+    if "category" not in everything.columns:
+        everything = everything.withColumn("category", F.lit(None).cast("string"))
+    table = everything.select(*PREDICTION_COLUMNS)
     return Backtest(best.parameters, [candidate for candidate, _ in tried], table, fitted, rows)
 
 
 def tune(
-    algorithm: Algorithm, panel: DataFrame, fold: Fold, candidates: list[Parameters], settings: Settings, report: Report
+    algorithm: Algorithm, encoded: EncodedPanel, fold: Fold, candidates: list[Parameters], report: Report
 ) -> list[tuple[Candidate, Fitted]]:
     """Fits every candidate up to the fold's cutoff and measures its error after it, and its bias before it."""
-    trainer, _ = fit(algorithm, panel, fold.cutoff, settings)
-    kinds = [_fold_rows(panel, fold)]
+    trainer = algorithm.prepare(encoded, fold.cutoff)
+    rows = _rows_to_score(algorithm, encoded, fold)
     if len(candidates) > 1 and algorithm.rows:
-        kinds.append(training_rows(panel, fold.cutoff, BIAS_ROWS)[0])
-    rows = functools.reduce(lambda left, right: left.unionByName(right), kinds)
+        learned = encoded.up_to(fold.cutoff).at_most(BIAS_ROWS).rows
+        measured = ("kind", "y", "scale", VECTOR)
+        rows = rows.select(*measured).unionByName(learned.select(*measured))
     models: list[Fitted] = []
     try:
         for number, model in enumerate(trainer.fit_all(candidates), 1):
@@ -159,7 +132,7 @@ def tune(
             report(f"{algorithm.name}: candidate {number} of {len(candidates)} is fitted: {candidates[number - 1]}")
     finally:
         trainer.close()
-    scores = _scores(trainer.predict_all(models, rows), len(models), settings)
+    scores = _scores(trainer.predict_all(models, rows), len(models), encoded.settings)
     tried = [
         (Candidate(parameters, wape, bias), model)
         for parameters, (wape, bias), model in zip(candidates, scores, models, strict=True)
@@ -181,8 +154,14 @@ def choose(tried: list[tuple[Candidate, Any]]) -> tuple[Candidate, Any]:
     return min(tried, key=lambda pair: abs(pair[0].bias))
 
 
-def _fold_rows(panel: DataFrame, fold: Fold) -> DataFrame:
-    return panel.where((F.col("kind") == SCORE) & (F.col("fold") == fold.number))
+def _rows_to_score(algorithm: Algorithm, encoded: EncodedPanel, fold: Fold) -> DataFrame:
+    if algorithm.rows:
+        return encoded.to_score(fold)
+    return encoded.panel.where((F.col("kind") == SCORE) & (F.col("fold") == fold.number))
+
+
+def _possible(predicted: DataFrame, settings: Settings) -> DataFrame:
+    return predicted.withColumn("yhat", F.greatest("yhat", F.lit(0.0))) if settings.forecast.non_negative else predicted
 
 
 def _scores(predictions: DataFrame, models: int, settings: Settings) -> list[tuple[float, float]]:

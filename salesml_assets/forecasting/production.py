@@ -13,7 +13,8 @@ from pyspark.sql import functions as F
 from salesml_assets.forecasting.algorithms import ALGORITHMS
 from salesml_assets.forecasting.algorithms.baseline import Baseline
 from salesml_assets.forecasting.algorithms.learned import Learned
-from salesml_assets.forecasting.backtest import backtest, fit, predict
+from salesml_assets.forecasting.backtest import backtest, predict
+from salesml_assets.forecasting.encoded import EncodedPanel
 from salesml_assets.forecasting.intervals import BOUNDS, apply_intervals
 from salesml_assets.forecasting.panel import FUTURE, folds_of
 from salesml_assets.forecasting.promotion import Recipe
@@ -107,10 +108,10 @@ def champion_recipe(tables: Lakehouse) -> Recipe | None:
     return Recipe(algorithm=newest.algorithm, parameters=newest.parameters) if newest else None
 
 
-def champion_predictions(champion: Recipe, panel: DataFrame, settings: Settings) -> DataFrame:
+def champion_predictions(champion: Recipe, encoded: EncodedPanel) -> DataFrame:
     """Backtests the champion's own recipe on the rows on which its challengers are scored."""
-    algorithm = ALGORITHMS[champion.algorithm]
-    return backtest(algorithm, panel, folds_of(panel, settings), [champion.parameters], settings).predictions
+    folds = folds_of(encoded.panel, encoded.settings)
+    return backtest(ALGORITHMS[champion.algorithm], encoded, folds, [champion.parameters]).predictions
 
 
 def all_versions(tables: Lakehouse, manifest: Manifest, path: str, decision: dict[str, Any]) -> pd.DataFrame:
@@ -150,18 +151,17 @@ def load(manifest: dict[str, Any], path: str) -> Fitted:
     return kind.load(path)
 
 
-def refit(
-    algorithm: Algorithm, parameters: Parameters, panel: DataFrame, cutoff: dt.date, settings: Settings
-) -> tuple[Fitted, int]:
+def refit(algorithm: Algorithm, parameters: Parameters, encoded: EncodedPanel, cutoff: dt.date) -> tuple[Fitted, int]:
     """Fits the winner's recipe on all data.
 
     Returns:
         The model and the number of its training rows.
     """
-    trainer, rows = fit(algorithm, panel, cutoff, settings)
-    fitted = trainer.fit(parameters)
-    trainer.close()
-    return fitted, rows
+    trainer = algorithm.prepare(encoded, cutoff)
+    try:
+        return trainer.fit(parameters), trainer.count
+    finally:
+        trainer.close()
 
 
 def forecast(

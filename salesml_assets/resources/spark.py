@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -167,7 +167,12 @@ def start_session(settings: Settings) -> SparkSession:
 
 
 def stop_session(session: SparkSession) -> None:
-    """Stops a session. Java itself ends with this process, or serves the next session.
+    """Stops a session. Java itself ends with this process, or serves the next session."""
+    _at_last(session, session.stop)
+
+
+def _at_last(session: SparkSession, call: Callable[[], None]) -> None:
+    """Calls what ends the work with a session.
 
     A Java that is dead already (out of memory, killed) has stopped with all it had, and whatever asked it last has got
     an error: one more from here would hide that one. It is stopped by a thread with a connection to Java of its own: an
@@ -176,7 +181,7 @@ def stop_session(session: SparkSession) -> None:
     gateway = session.sparkContext._gateway
     if gateway is None or gateway.proc.poll() is None:
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(session.stop).result()
+            pool.submit(call).result()
 
 
 @contextmanager
@@ -215,10 +220,10 @@ class SparkResource(dg.ConfigurableResource):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[SparkResource]:
-        """Dagster's frame around a run: what was started in it is stopped, whatever happens."""
+        """Dagster's frame around a run: what it started is stopped, what it held in memory freed, whatever happens."""
         try:
             yield self
         finally:
-            if self._session is not None and self._ours:
-                stop_session(self._session)
+            if self._session is not None:
+                _at_last(self._session, self._session.stop if self._ours else self._session.catalog.clearCache)
             self._session = None

@@ -18,8 +18,9 @@ from pyspark.sql import functions as F
 from salesml_assets.config import Settings
 from salesml_assets.forecasting.algorithms import ALGORITHMS
 from salesml_assets.forecasting.algorithms.learned import Learned
-from salesml_assets.forecasting.backtest import Candidate, backtest, choose, fit, training_rows
+from salesml_assets.forecasting.backtest import Candidate, backtest, choose
 from salesml_assets.forecasting.calendar import business_calendar, daily_rows, sales_series
+from salesml_assets.forecasting.encoded import EncodedPanel, training_rows
 from salesml_assets.forecasting.features import add_features, feature_spec
 from salesml_assets.forecasting.intervals import BOUNDS, interval_table
 from salesml_assets.forecasting.leakage import changed_features
@@ -60,6 +61,11 @@ def panel(features: DataFrame, settings: Settings) -> DataFrame:
     return make_panel(features, settings)[0].persist()
 
 
+@pytest.fixture(scope="module")
+def encoded(panel: DataFrame, settings: Settings) -> EncodedPanel:
+    return EncodedPanel(panel, settings)
+
+
 def test_the_lowest_wape_without_structural_bias_is_chosen() -> None:
     tried = [
         (Candidate({"name": "median"}, 0.7, -0.5), "median"),
@@ -72,11 +78,34 @@ def test_the_lowest_wape_without_structural_bias_is_chosen() -> None:
 
 def test_training_rows_end_at_the_cutoff_and_at_the_limit(panel: DataFrame, settings: Settings) -> None:
     fold = folds_of(panel, settings)[1]
-    everything, count = training_rows(panel, fold.cutoff, 1_000_000)
+    everything, count, _ = training_rows(panel, fold.cutoff, 1_000_000)
     assert everything.where(F.col("ds") > F.lit(fold.cutoff)).count() == 0
-    some, limit = training_rows(panel, fold.cutoff, count // 2)
+    some, limit, _ = training_rows(panel, fold.cutoff, count // 2)
     assert some.count() == pytest.approx(limit, rel=0.15)
     assert some.exceptAll(everything).count() == 0
+
+
+def test_vectors_are_those_of_the_training_rows_and_know_nothing_later(
+    panel: DataFrame, encoded: EncodedPanel, settings: Settings
+) -> None:
+    fold = folds_of(panel, settings)[1]
+    known = encoded.up_to(fold.cutoff)
+    assert encoded.up_to(fold.cutoff) is known  # for the next algorithm
+    some = known.at_most(known.count // 2)
+    oracle, count, _ = training_rows(panel, fold.cutoff, known.count // 2)
+    assert some.count == count
+    sums = [F.count(F.lit(1)), F.sum("y"), F.sum("scale"), F.max("draw")]
+    assert list(some.rows.agg(*sums).first() or []) == pytest.approx(list(oracle.agg(*sums).first() or []))
+    later = F.col("ds") > F.lit(fold.cutoff)
+    changed = {name: F.when(later, F.lit(99.0)).otherwise(F.col(name)) for name in ("y", "scale", "f_last")}
+    other = EncodedPanel(panel.withColumns(changed), settings)
+    for one, two in zip(known.encoder.stages, other.up_to(fold.cutoff).encoder.stages, strict=True):
+        assert getattr(one, "labelsArray", None) == getattr(two, "labelsArray", None)
+        assert getattr(one, "mean", None) == getattr(two, "mean", None)
+        assert getattr(one, "std", None) == getattr(two, "std", None)
+    scored = encoded.to_score(fold)
+    assert scored.count() == panel.where(f"kind = 'score' and fold = {fold.number}").count()
+    assert encoded.to_score(fold) is scored
 
 
 def test_volume_classes_go_from_big_to_small(panel: DataFrame) -> None:
@@ -96,27 +125,27 @@ def test_the_leakage_test_passes_and_can_fail(features: DataFrame, panel: DataFr
 
 @pytest.mark.parametrize("name", list(ALGORITHMS))
 def test_an_algorithm_predicts_all_rows_and_the_same_ones_again(
-    name: str, panel: DataFrame, settings: Settings
+    name: str, panel: DataFrame, encoded: EncodedPanel, settings: Settings
 ) -> None:
     algorithm = ALGORITHMS[name]
     folds = folds_of(panel, settings)
-    result = backtest(algorithm, panel, folds, algorithm.candidates(settings.training), settings)
+    result = backtest(algorithm, encoded, folds, algorithm.candidates(settings.training))
     predictions = result.predictions.orderBy("unique_id", "ds").toPandas()
     wanted = panel.where("kind = 'score'").orderBy("unique_id", "ds").toPandas()
     pd.testing.assert_frame_equal(predictions[["unique_id", "ds", "y"]], wanted[["unique_id", "ds", "y"]])
     assert predictions["yhat"].notna().all()
     assert (predictions["yhat"] >= 0).all()
-    again = backtest(algorithm, panel, folds, [result.parameters], settings)
+    again = backtest(algorithm, EncodedPanel(panel, settings), folds, [result.parameters])
     pd.testing.assert_frame_equal(again.predictions.orderBy("unique_id", "ds").toPandas(), predictions)
 
 
 @pytest.mark.parametrize("name", ["moving_average", "linear_regression", "gradient_boosting", "xgboost"])
 def test_a_saved_model_forecasts_the_same_when_loaded(
-    name: str, panel: DataFrame, settings: Settings, tmp_path: Path
+    name: str, panel: DataFrame, encoded: EncodedPanel, settings: Settings, tmp_path: Path
 ) -> None:
     algorithm = ALGORITHMS[name]
     parameters = algorithm.candidates(settings.training)[-1]
-    fitted, rows = refit(algorithm, parameters, panel, last_step(panel), settings)
+    fitted, rows = refit(algorithm, parameters, encoded, last_step(panel))
     fitted.save(str(tmp_path / "model"))
     loaded = load({"algorithm": name}, str(tmp_path / "model"))
     future = panel.where("kind = 'future'")
@@ -131,19 +160,20 @@ def test_a_saved_model_forecasts_the_same_when_loaded(
 
 @pytest.mark.parametrize(("name", "trees"), [("random_forest", "numTrees"), ("gradient_boosting", "maxIter")])
 def test_the_first_trees_of_an_ensemble_are_a_smaller_one(
-    name: str, trees: str, panel: DataFrame, settings: Settings, tmp_path: Path
+    name: str, trees: str, panel: DataFrame, encoded: EncodedPanel, tmp_path: Path
 ) -> None:
     algorithm, cutoff = ALGORITHMS[name], last_step(panel)
     sizes = [{trees: count, "maxDepth": 3} for count in (1, 2, 5)]
-    trainer, _ = fit(algorithm, panel, cutoff, settings)
+    trainer = algorithm.prepare(encoded, cutoff)
     cut = list(trainer.fit_all(sizes))
     assert [len(model.models[0].trees) for model in cut] == [1, 2, 5]
     rows = panel.where("kind = 'future'").orderBy("unique_id", "ds")
-    together = trainer.predict_all(cut, rows).toPandas()["yhats"].to_list()
+    vectors = cut[0].encoder.transform(rows)
+    together = trainer.predict_all(cut, vectors).toPandas()["yhats"].to_list()
     values = [model.predict(rows).toPandas()["yhat"].to_numpy() for model in cut]
     np.testing.assert_array_equal(np.array(together).T, values)
     if name == "gradient_boosting":  # a tree knows those before it only, so growing fewer gives the same
-        grown = refit(algorithm, sizes[1], panel, cutoff, settings)[0]
+        grown = refit(algorithm, sizes[1], encoded, cutoff)[0]
         np.testing.assert_array_equal(grown.predict(rows).toPandas()["yhat"], values[1])
     else:  # the mean of the first trees
         single = [
@@ -161,9 +191,9 @@ def _first_encoded(model: Learned, rows: DataFrame) -> list[Row]:
     return model.encoder.transform(rows).select("features").take(1)
 
 
-def test_every_series_gets_a_forecast(panel: DataFrame, settings: Settings) -> None:
+def test_every_series_gets_a_forecast(panel: DataFrame, encoded: EncodedPanel, settings: Settings) -> None:
     algorithm = ALGORITHMS["moving_average"]
-    result = backtest(algorithm, panel, folds_of(panel, settings), [{"window": "medium"}], settings)
+    result = backtest(algorithm, encoded, folds_of(panel, settings), [{"window": "medium"}])
     table = interval_table(result.predictions)
     made = forecast(result.fitted, panel, table, settings, "moving_average", 1).toPandas()
     assert len(made) == 8 * HORIZON

@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 from salesml_assets.hadoop import file_system, hadoop_path
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from pyspark.sql import DataFrame
 
     from salesml_assets.config import TrainingSettings
+    from salesml_assets.forecasting.encoded import EncodedPanel
 
 Parameters = dict[str, Any]
+# What learned algorithms find in training rows.
+VECTOR, LABEL, NON_NEGATIVE_LABEL, WEIGHT = "features", "label", "non_negative_label", "weight"
+ROWS_PER_TASK = 250_000
 
 
 class Fitted(Protocol):
@@ -23,6 +29,9 @@ class Fitted(Protocol):
 
     def predict(self, rows: DataFrame) -> DataFrame:
         """Adds `yhat`, in units of the target, to rows of the panel."""
+
+    def predict_encoded(self, rows: DataFrame) -> DataFrame:
+        """The same for rows that are encoded already; what needs no vector takes rows of the panel here, too."""
 
     def save(self, path: str) -> None:
         """Writes the model below a path that Spark reaches, without pickle."""
@@ -40,7 +49,7 @@ class Algorithm:
         title: Name for people.
         description: One sentence for the asset graph.
         grid: Values of each parameter among which the backtest chooses.
-        prepare: Fits what is shared by all parameters (indexes, scaling) on training rows.
+        prepare: The trainer for a panel and a cutoff.
         rows: Name of the setting that caps the training rows; None where nothing is trained.
     """
 
@@ -48,7 +57,7 @@ class Algorithm:
     title: str
     description: str
     grid: dict[str, list[Any]]
-    prepare: Callable[[DataFrame, PanelColumns, TrainingSettings], Trainer]
+    prepare: Callable[[EncodedPanel, dt.date], Trainer]
     rows: str | None = None
 
     def candidates(self, settings: TrainingSettings) -> list[Parameters]:
@@ -58,7 +67,11 @@ class Algorithm:
 
 
 class Trainer(Protocol):
-    """Fits one candidate after another on the same prepared training rows."""
+    """Fits one candidate after another on the training rows of one origin."""
+
+    @property
+    def count(self) -> int:
+        """How many rows are learned from; 0 where nothing is learned."""
 
     def fit(self, parameters: Parameters) -> Fitted:
         """Fits one set of parameters."""
@@ -67,10 +80,10 @@ class Trainer(Protocol):
         """Fits several sets of parameters and yields them in order."""
 
     def predict_all(self, fitted: Sequence[Any], rows: DataFrame) -> DataFrame:
-        """Adds `yhats`, an array with the forecast of each of its fitted models, in units of the target."""
+        """Adds `yhats`, an array with the forecast of each of its fitted models, as `predict_encoded` does for one."""
 
     def close(self) -> None:
-        """Frees what was prepared."""
+        """A fit that nobody waits for any more is not begun."""
 
 
 @dataclass(frozen=True)
@@ -116,3 +129,15 @@ def read_about(path: str) -> dict[str, Any]:
 
     about: dict[str, Any] = json.loads(SparkSession.active().read.text(f"{path}/about").first()["value"])  # type: ignore[index]
     return about
+
+
+def tasks(rows: int) -> int:
+    """Spark tasks that work together on one fit.
+
+    Handing over sums after every level of every tree costs more than it saves on few rows: there, fits side by side
+    keep the cores busy. By the rows alone, so that every machine gets the same model.
+
+    >>> tasks(100_000), tasks(1_000_000)
+    (1, 4)
+    """
+    return -(-rows // ROWS_PER_TASK)

@@ -6,17 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from salesml_assets.forecasting.algorithms.base import (
-    PanelColumns,
-    Parameters,
-    read_about,
-    write_about,
-)
+from salesml_assets.forecasting.algorithms.base import Parameters, read_about, write_about
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from pyspark.sql import DataFrame
 
-    from salesml_assets.config import TrainingSettings
+    from salesml_assets.forecasting.encoded import EncodedPanel
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,8 @@ class Baseline:
         from pyspark.sql import functions as F
 
         return rows.withColumn("yhat", F.col(self.column))
+
+    predict_encoded = predict  # from rows of the panel: there is nothing to encode
 
     def save(self, path: str) -> None:
         """Writes which column it is."""
@@ -51,6 +50,7 @@ class BaselineTrainer:
     """Turns parameters into a column name."""
 
     column_of: Callable[[Parameters], str]
+    count: int = 0
 
     def fit(self, parameters: Parameters) -> Baseline:
         """Nothing to fit."""
@@ -67,15 +67,13 @@ class BaselineTrainer:
         return rows.withColumn("yhats", F.array(*[F.col(one.column) for one in fitted]))
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Nothing has been begun."""
 
 
-def baseline(
-    column_of: Callable[[Parameters], str],
-) -> Callable[[DataFrame, PanelColumns, TrainingSettings], BaselineTrainer]:
+def baseline(column_of: Callable[[Parameters], str]) -> Callable[[EncodedPanel, dt.date], BaselineTrainer]:
     """The `prepare` of a baseline."""
 
-    def prepare(rows: DataFrame, columns: PanelColumns, settings: TrainingSettings) -> BaselineTrainer:
+    def prepare(encoded: EncodedPanel, cutoff: dt.date) -> BaselineTrainer:
         return BaselineTrainer(column_of)
 
     return prepare

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from salesml_assets.forecasting.algorithms.base import Algorithm, Parameters
-from salesml_assets.forecasting.algorithms.learned import LABEL, VECTOR, WEIGHT, learned
+from salesml_assets.forecasting.algorithms.base import LABEL, VECTOR, WEIGHT, Algorithm, Parameters
+from salesml_assets.forecasting.algorithms.learned import learned
 
 if TYPE_CHECKING:
     from pyspark.ml import Estimator
@@ -26,6 +26,6 @@ ALGORITHM = Algorithm(
     title="Gradient boosting",
     description="MLlib's gradient-boosted trees, iterations and depth chosen by backtest.",
     grid={"maxIter": [10, 20], "maxDepth": [5, 10]},
-    prepare=learned(estimators, trees="maxIter"),
+    prepare=learned(estimators, "tree_rows", trees="maxIter"),
     rows="tree_rows",
 )

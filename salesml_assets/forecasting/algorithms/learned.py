@@ -1,8 +1,8 @@
 """Learned algorithms: a Spark ML pipeline of indexes, one vector, standard scaling and a regressor.
 
 The pipeline learns the target divided by the series' typical level; everything in it is fitted on the
-training rows alone and is stored with the model. Spark is imported in the functions, because the table of
-algorithms is read when the code location loads.
+training rows alone (`encoded.py`) and is stored with the model. Spark is imported in the functions, because the table
+of algorithms is read when the code location loads.
 """
 
 from __future__ import annotations
@@ -13,48 +13,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from salesml_assets.forecasting.algorithms.base import (
-    PanelColumns,
+    VECTOR,
     Parameters,
     read_about,
     write_about,
 )
 
 if TYPE_CHECKING:
-    from pyspark.ml import Estimator, Model, PipelineModel, Transformer
+    import datetime as dt
+
+    from pyspark.ml import Estimator, Model, PipelineModel
     from pyspark.sql import DataFrame
 
     from salesml_assets.config import TrainingSettings
+    from salesml_assets.forecasting.encoded import EncodedPanel, TrainingRows
 
-LABEL, NON_NEGATIVE_LABEL, WEIGHT = "label", "non_negative_label", "weight"
-RAW_VECTOR, VECTOR = "raw_vector", "features"
-# One order of a size never seen before must not decide what a model learns: squared errors of such targets would.
-LARGEST_LABEL = 10.0
-# The deviance of Tweedie grows far slower, and a quarter's sales on a single day are about 91 times the mean.
-LARGEST_TWEEDIE_LABEL = 91.0
-# Errors of big series weigh more in the end; with their full weight the small ones would teach nothing.
-WEIGHT_POWER = 0.25
-ROWS_PER_TASK = 250_000
 EstimatorOf = Callable[[Parameters, "TrainingSettings"], "list[Estimator]"]
-
-
-def assembler(rows: DataFrame, columns: PanelColumns) -> PipelineModel:
-    """Fits the indexes on training rows; with the vector behind them, which has nothing to fit."""
-    from pyspark.ml import Pipeline
-    from pyspark.ml.feature import OneHotEncoder, StringIndexer, VectorAssembler
-
-    indexed = [*columns.keys, *columns.texts]
-    stages: list[Estimator | Transformer] = []
-    inputs = [*columns.features, *[f"{name}_index" for name in columns.keys]]
-    if indexed:
-        outputs = [f"{name}_index" for name in indexed]
-        # Ties in frequency are broken by name, so that the same rows give the same index.
-        stages.append(StringIndexer(inputCols=indexed, outputCols=outputs, handleInvalid="keep"))
-    if columns.texts:
-        hot = [f"{name}_hot" for name in columns.texts]
-        stages.append(OneHotEncoder(inputCols=[f"{name}_index" for name in columns.texts], outputCols=hot))
-        inputs += hot
-    stages.append(VectorAssembler(inputCols=inputs, outputCol=RAW_VECTOR))
-    return Pipeline(stages=stages).fit(rows)
 
 
 @dataclass(frozen=True)
@@ -67,10 +41,13 @@ class Learned:
 
     def predict(self, rows: DataFrame) -> DataFrame:
         """Adds `yhat`."""
+        return self.predict_encoded(self.encoder.transform(rows)).select(*rows.columns, "yhat")
+
+    def predict_encoded(self, rows: DataFrame) -> DataFrame:
+        """Adds `yhat` to rows that have their vector already."""
         from pyspark.sql import functions as F
 
-        predicted = mean_predictions([self], self.encoder.transform(rows))
-        return predicted.withColumn("yhat", F.col("yhats")[0]).select(*rows.columns, "yhat")
+        return mean_predictions([self], rows).withColumn("yhat", F.col("yhats")[0]).drop("yhats")
 
     def save(self, path: str) -> None:
         """Writes the encoder, and each regressor as a pipeline of its own."""
@@ -138,13 +115,10 @@ def _shares(model: Any, size: int) -> list[float]:
 
 @dataclass
 class LearnedTrainer:
-    """Encoded training rows, held in memory while candidates are fitted.
+    """Fits regressors on encoded training rows.
 
     Attributes:
-        fitted_encoder: Indexes, vector and scaling of these rows.
-        held: Vectors, labels and weights, before scaling: what is held in memory.
-        encoded: The same with scaled vectors.
-        inputs: Names of the vector's entries.
+        training: The rows and what encoded them.
         estimators: The regressors of a candidate.
         settings: The settings.
         pool: Where fits run side by side.
@@ -152,15 +126,17 @@ class LearnedTrainer:
         fitted: Fits that have been begun.
     """
 
-    fitted_encoder: PipelineModel
-    held: DataFrame
-    encoded: DataFrame
-    inputs: tuple[str, ...]
+    training: TrainingRows
     estimators: EstimatorOf
     settings: TrainingSettings
     pool: ThreadPoolExecutor
     trees: str | None
     fitted: dict[str, Future[Model]] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many rows are learned from."""
+        return self.training.count
 
     def fit(self, parameters: Parameters) -> Learned:
         """Fits the regressor or regressors of one set of parameters."""
@@ -179,7 +155,7 @@ class LearnedTrainer:
             models = [future.result() for future in futures]
             if self.trees:
                 models = [first_trees(model, self.trees, parameters[self.trees]) for model in models]
-            yield Learned(self.fitted_encoder, tuple(models), self.inputs)
+            yield Learned(self.training.encoder, tuple(models), self.training.inputs)
 
     def _largest(self, parameters: Parameters, candidates: Sequence[Parameters]) -> Parameters:
         if self.trees is None:
@@ -192,72 +168,35 @@ class LearnedTrainer:
         values = estimator.extractParamMap().items()
         key = repr(sorted((parameter.name, repr(value)) for parameter, value in values))
         if key not in self.fitted:
-            self.fitted[key] = self.pool.submit(estimator.fit, self.encoded)
+            self.fitted[key] = self.pool.submit(estimator.fit, self.training.rows)
         return self.fitted[key]
 
     def predict_all(self, fitted: Sequence[Learned], rows: DataFrame) -> DataFrame:
-        """Adds `yhats`; the rows are encoded once for all."""
-        predicted = mean_predictions(fitted, self.fitted_encoder.transform(rows))
-        return predicted.select(*rows.columns, "yhats")
+        """Adds `yhats` to rows that have their vector already."""
+        return mean_predictions(fitted, rows)
 
     def close(self) -> None:
-        """Frees the encoded rows; a fit that nobody waits for any more is not begun."""
+        """A fit that nobody waits for any more is not begun."""
         self.pool.shutdown(cancel_futures=True)
-        self.held.unpersist()
-
-
-def tasks(rows: int) -> int:
-    """Spark tasks that work together on one fit.
-
-    Handing over sums after every level of every tree costs more than it saves on few rows: there, fits side by side
-    keep the cores busy. By the rows alone, so that every machine gets the same model.
-
-    >>> tasks(100_000), tasks(1_000_000)
-    (1, 4)
-    """
-    return -(-rows // ROWS_PER_TASK)
 
 
 def learned(
-    estimators: EstimatorOf, trees: str | None = None
-) -> Callable[[DataFrame, PanelColumns, TrainingSettings], LearnedTrainer]:
+    estimators: EstimatorOf, rows: str, trees: str | None = None
+) -> Callable[[EncodedPanel, dt.date], LearnedTrainer]:
     """The `prepare` of a learned algorithm.
 
     Args:
         estimators: The regressors of a candidate.
+        rows: Name of the setting that caps the training rows.
         trees: The parameter that counts the trees of an ensemble, if it is one.
     """
 
-    def prepare(rows: DataFrame, columns: PanelColumns, settings: TrainingSettings) -> LearnedTrainer:
-        from pyspark.ml import PipelineModel
-        from pyspark.ml.feature import StandardScaler
-        from pyspark.sql import functions as F
-
-        relative = F.col("y") / F.col("scale")
-        labels = {
-            LABEL: F.least(F.greatest(relative, F.lit(-LARGEST_LABEL)), F.lit(LARGEST_LABEL)),
-            NON_NEGATIVE_LABEL: F.least(F.greatest(relative, F.lit(0.0)), F.lit(LARGEST_TWEEDIE_LABEL)),
-            WEIGHT: F.pow("scale", F.lit(WEIGHT_POWER)),
-        }
-        assembled = assembler(rows, columns)
-        # Sums and bagging follow partitions and row order, so both are fixed, and the same on every machine.
-        order = ("unique_id", "origin", "horizon")
-        ordered = (
-            assembled.transform(rows.withColumns(labels))
-            .select(*order, RAW_VECTOR, *labels)
-            .repartition(tasks(settings.max_rows), "unique_id")
-            .sortWithinPartitions(*order)
-            .drop(*order)
-            .persist()  # several fits go through them, some several times
-        )
-        # Goes through all rows, so they are computed once, before several fits would each begin to.
-        scaler = StandardScaler(inputCol=RAW_VECTOR, outputCol=VECTOR).fit(ordered)
-        fitted = PipelineModel([*assembled.stages, scaler])
-        parallelism = rows.sparkSession.sparkContext.defaultParallelism
+    def prepare(encoded: EncodedPanel, cutoff: dt.date) -> LearnedTrainer:
+        settings = encoded.settings.training
+        parallelism = encoded.panel.sparkSession.sparkContext.defaultParallelism
         pool = ThreadPoolExecutor(parallelism, thread_name_prefix="fit")
-        return LearnedTrainer(
-            fitted, ordered, scaler.transform(ordered), _input_names(ordered), estimators, settings, pool, trees
-        )
+        training = encoded.up_to(cutoff).at_most(getattr(settings, rows))
+        return LearnedTrainer(training, estimators, settings, pool, trees)
 
     return prepare
 
@@ -292,10 +231,3 @@ def first_trees(model: Any, parameter: str, count: int) -> Any:
         arguments.append(weights)
     smaller = getattr(package.regression, type(model).__name__)(*arguments, java.numFeatures())
     return type(model)(java.copyValues(smaller, package.param.ParamMap()))._set(**{parameter: count})
-
-
-def _input_names(assembled: DataFrame) -> tuple[str, ...]:
-    """Names of the vector's entries; the scaled vector itself has lost them."""
-    groups = assembled.schema[RAW_VECTOR].metadata["ml_attr"]["attrs"].values()
-    names = {entry["idx"]: entry["name"] for group in groups for entry in group}
-    return tuple(names[number] for number in range(len(names)))

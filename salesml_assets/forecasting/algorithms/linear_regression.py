@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from salesml_assets.forecasting.algorithms.base import Algorithm, Parameters
-from salesml_assets.forecasting.algorithms.learned import LABEL, VECTOR, WEIGHT, learned
+from salesml_assets.forecasting.algorithms.base import LABEL, VECTOR, WEIGHT, Algorithm, Parameters
+from salesml_assets.forecasting.algorithms.learned import learned
 
 if TYPE_CHECKING:
     from pyspark.ml import Estimator
@@ -25,6 +25,6 @@ ALGORITHM = Algorithm(
     title="Linear regression",
     description="MLlib's linear regression on the scaled features, its regularisation chosen by backtest.",
     grid={"regParam": [0.01, 0.1, 1.0]},
-    prepare=learned(estimators),
+    prepare=learned(estimators, "max_rows"),
     rows="max_rows",
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from salesml_assets.forecasting.algorithms.base import Algorithm, Parameters
-from salesml_assets.forecasting.algorithms.learned import LABEL, VECTOR, WEIGHT, learned
+from salesml_assets.forecasting.algorithms.base import LABEL, VECTOR, WEIGHT, Algorithm, Parameters
+from salesml_assets.forecasting.algorithms.learned import learned
 
 if TYPE_CHECKING:
     from pyspark.ml import Estimator
@@ -26,6 +26,6 @@ ALGORITHM = Algorithm(
     title="Random forest",
     description="MLlib's random forest, number and depth of its trees chosen by backtest.",
     grid={"numTrees": [10, 20, 30], "maxDepth": [5, 10, 15]},
-    prepare=learned(estimators, trees="numTrees"),
+    prepare=learned(estimators, "tree_rows", trees="numTrees"),
     rows="tree_rows",
 )

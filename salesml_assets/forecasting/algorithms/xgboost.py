@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from salesml_assets.forecasting.algorithms.base import Algorithm, Parameters
-from salesml_assets.forecasting.algorithms.learned import (
+from salesml_assets.forecasting.algorithms.base import (
     LABEL,
     NON_NEGATIVE_LABEL,
     VECTOR,
     WEIGHT,
-    learned,
+    Algorithm,
+    Parameters,
     tasks,
 )
+from salesml_assets.forecasting.algorithms.learned import learned
 
 if TYPE_CHECKING:
     from pyspark.ml import Estimator
@@ -75,6 +76,6 @@ ALGORITHM = Algorithm(
         "subsample": [0.8],
         "colsample_bytree": [0.5],
     },
-    prepare=learned(estimators),
+    prepare=learned(estimators, "max_rows"),
     rows="max_rows",
 )
