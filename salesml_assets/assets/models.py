@@ -1,6 +1,7 @@
 """One asset per algorithm, made from the table of algorithms."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import dagster as dg
@@ -41,10 +42,12 @@ def model_asset(algorithm: Algorithm, settings: Settings) -> dg.AssetsDefinition
         candidates = algorithm.candidates(settings.training)
         result = backtest(algorithm, encoded.of(panel, settings), folds, candidates, context.log.info)
         path = files.path("models", context.run_id, algorithm.name)
-        result.fitted.save(path)
         # Kept until the table is written, so that its time counts here and nothing is predicted twice.
         predictions = result.predictions.persist()
-        predictions.count()
+        with ThreadPoolExecutor(1, thread_name_prefix="save") as pool:  # many small files, while rows are predicted
+            saved = pool.submit(result.fitted.save, path)
+            predictions.count()
+            saved.result()
         metadata: dict[str, Any] = {
             "parameters": dg.JsonMetadataValue(result.parameters),
             "training_rows": result.rows,

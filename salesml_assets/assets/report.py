@@ -56,9 +56,10 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             lake_versions=manifest["lake_versions"],
             started_by=_started_by(context.instance),
         )
-        page = render_report(data)
+        drawn = pictures(data)
+        page = render_report(data, drawn)
         path = files.write(page, REPORT, context.run_id, REPORT_FILE)
-        figures = {picture.title: figure_markdown(picture.figure, picture.alt) for picture in pictures(data).values()}
+        figures = {picture.title: figure_markdown(picture.figure, picture.alt) for picture in drawn.values()}
         used = usage_of_run()
         return dg.MaterializeResult(
             metadata={

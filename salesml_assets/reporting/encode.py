@@ -32,6 +32,8 @@ def _any_script() -> Iterator[None]:
 def figure_svg(figure: Figure, name: str, alt: str) -> str:
     """The figure as an `<svg>` element to stand inside an HTML page, scaled to the width it is given.
 
+    From then on the figure's axes stay where they are: to arrange them again takes as long as to draw them.
+
     Args:
         figure: The figure.
         name: Prefix of the element's ids, different for each figure of a page.
@@ -40,6 +42,7 @@ def figure_svg(figure: Figure, name: str, alt: str) -> str:
     buffer = io.StringIO()
     with _any_script():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    figure.set_layout_engine("none")
     drawing = buffer.getvalue()
     drawing = drawing[drawing.index("<svg") :]
     drawing = re.sub(r"<metadata>.*?</metadata>\s*", "", drawing, flags=re.DOTALL)

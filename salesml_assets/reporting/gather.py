@@ -52,14 +52,15 @@ def report_data(
     series, forecasts = read("sales_series"), read("forecasts")
     best, worst = comparison.best_series.head(SHOWN_SERIES), comparison.worst_series.head(SHOWN_SERIES)
     shown = sorted({*best["unique_id"], *worst["unique_id"]})
-    steps = sorted(row["ds"] for row in series.select("ds").distinct().collect())
-    history = series.where(F.col("unique_id").isin(shown) & (F.col("ds") >= F.lit(steps[-SHOWN_STEPS:][0])))
+    totals = series.groupBy("ds").agg(
+        F.sum("y").alias("y"), F.every("closed").alias("closed"), F.some("closed").alias("any_closed")
+    )
+    total_actual = _dated(totals.orderBy("ds").toPandas())
+    since = total_actual["ds"].iloc[-SHOWN_STEPS:].iloc[0].date()
+    history = series.where(F.col("unique_id").isin(shown) & (F.col("ds") >= F.lit(since)))
     source = comparison.recipe.algorithm if winner not in settings.training.algorithms else winner
     tested = read(source).where((F.col("fold") > 0) & F.col("unique_id").isin(shown))
     target = settings.forecast.target
-    total_actual = _dated(
-        series.groupBy("ds").agg(F.sum("y").alias("y"), F.every("closed").alias("closed")).orderBy("ds").toPandas()
-    )
     total_future = _dated(
         forecasts.groupBy("ds")
         .agg(F.sum("yhat").alias("yhat"), (F.max("yhat") == 0).alias("closed"))
@@ -106,12 +107,12 @@ def report_data(
                 "unique_id", "ds", "yhat", "lo80", "hi80", "lo95", "hi95"
             )
         ),
-        total_actual=total_actual,
+        total_actual=total_actual.drop(columns="any_closed"),
         total_backtest=comparison.daily[["fold", "ds", "yhat"]],
         total_future=total_intervals(
             total_actual, comparison.daily, total_future, non_negative=settings.forecast.non_negative
         ),
-        quality=quality_summary(read, settings, left_out),
+        quality=quality_summary(read, settings, left_out, int(total_actual["any_closed"].sum())),
         checks=checks,
         lake_versions=lake_versions,
         started_by=started_by,
@@ -140,10 +141,12 @@ def realised_error(accuracy: DataFrame) -> pd.DataFrame:
     return latest.toPandas().sort_values("model_version", ignore_index=True)
 
 
-def quality_summary(read: Read, settings: Settings, left_out: int) -> DataQuality:
+def quality_summary(read: Read, settings: Settings, left_out: int, closed_days: int) -> DataQuality:
     """What became of the delivered rows."""
     sales, quarantined, series = read("sales"), read("quarantined_sales"), read("sales_series")
-    first, last, accepted = sales.agg(F.min("date"), F.max("date"), F.count(F.lit(1))).first()  # type: ignore[misc]
+    first, last, accepted, flagged = sales.agg(
+        F.min("date"), F.max("date"), F.count(F.lit(1)), F.count_if(F.size("flags") > 0)
+    ).first()  # type: ignore[misc]
     rejected = quarantined.count()
     short = (
         read("forecasts").where(F.col("model").startswith(FALLBACK) & F.col("model").contains("(")).select("unique_id")
@@ -154,13 +157,13 @@ def quality_summary(read: Read, settings: Settings, left_out: int) -> DataQualit
         accepted=accepted,
         quarantined=rejected,
         reasons=_counts(quarantined, "_reasons"),
-        flagged=sales.where(F.size("flags") > 0).count(),
+        flagged=flagged,
         flags=_counts(sales, "flags"),
         descriptions={rule.name: rule.description for rule in applicable_rules(read("raw_sales"), settings)},
         first_date=first,
         last_date=last,
         series=series.select("unique_id").distinct().count(),
-        closed_days=series.where("closed").select("ds").distinct().count(),
+        closed_days=closed_days,
         short_series=short.distinct().count(),
         fallback=FALLBACK,
     )

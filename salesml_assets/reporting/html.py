@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -10,17 +11,21 @@ from markupsafe import Markup
 from salesml_assets.reporting import formats, readings, tables
 from salesml_assets.reporting.data import ReportData
 from salesml_assets.reporting.encode import figure_svg
-from salesml_assets.reporting.figures import pictures
+from salesml_assets.reporting.figures import Picture
 
 
-def render_report(data: ReportData) -> str:
+def render_report(data: ReportData, pictures: Mapping[str, Picture]) -> str:
     """The report: a self-contained page, the same bytes for the same data.
 
     Styles and figures stand inside the page; it loads nothing, runs nothing, and prints well.
+
+    Args:
+        data: What it shows.
+        pictures: Its figures, as `figures.pictures` draws them from the data.
     """
     drawn = {
         name: {"title": picture.title, "svg": Markup(figure_svg(picture.figure, name, picture.alt))}
-        for name, picture in pictures(data).items()
+        for name, picture in pictures.items()
     }
     return template("report.html.j2").render(
         data=data, figures=drawn, tables=_tables(data), readings=readings, facts=_facts(data)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 from salesml_assets.reporting.encode import (
     MAX_MARKDOWN_BYTES,
@@ -27,6 +29,15 @@ def test_svg_is_the_same_every_time_and_holds_no_address():
     assert "http" not in first
     assert "<metadata" not in first
     assert first.startswith('<svg viewBox="0 0 792 ')
+
+
+def test_a_figure_that_was_drawn_for_a_page_is_drawn_alike_as_an_image():
+    first, second = metric_bars(full_report()), metric_bars(full_report())
+    figure_svg(first, "x", "x")
+    image, other = (imread(io.BytesIO(figure_png(figure))) for figure in (first, second))
+    assert image.shape == other.shape
+    # Axes may lie a pixel apart: text has other sizes in the two.
+    assert np.mean(np.abs(image - other) > 0.5) < 0.05
 
 
 def test_ids_of_two_figures_never_meet_and_every_reference_has_its_target():

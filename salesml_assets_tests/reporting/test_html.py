@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from salesml_assets.reporting.data import Business, DataQuality, Decision
+from salesml_assets.reporting.figures import pictures
 from salesml_assets.reporting.html import render_report
 
 from .sample import bare_report, decision, full_report, metrics, timelines
@@ -53,10 +54,14 @@ class _Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
+def rendered(data):
+    return render_report(data, pictures(data))
+
+
 @pytest.fixture(scope="module")
 def page() -> str:
     """The full report."""
-    return render_report(full_report())
+    return rendered(full_report())
 
 
 def test_the_full_report_says_what_it_was_given(page):
@@ -114,7 +119,7 @@ def test_ids_are_unique_on_the_page(page):
 
 
 def test_the_same_data_give_the_same_bytes(page):
-    assert render_report(full_report()) == page
+    assert rendered(full_report()) == page
 
 
 def test_what_comes_from_the_data_is_text_and_nothing_else():
@@ -137,7 +142,7 @@ def test_what_comes_from_the_data_is_text_and_nothing_else():
         lake_versions={EVIL: 1},
         **lines,
     )
-    page = render_report(data)
+    page = rendered(data)
     parsed = _Page(page)
     assert "<script" not in page
     assert "script" not in {tag for tag, _ in parsed.elements}
@@ -154,7 +159,7 @@ def test_names_in_any_script_are_drawn():
         one = lines[part][lines[part]["unique_id"] == "tea/1"]
         lines[part] = pd.concat([one.assign(unique_id=name) for name in NAMES])
     best, worst = (pd.DataFrame({"unique_id": names, "wape": 0.1}) for names in (NAMES[:4], NAMES[4:]))
-    page = render_report(full_report(**lines, best_series=best, worst_series=worst))
+    page = rendered(full_report(**lines, best_series=best, worst_series=worst))
     page.encode("utf-8")
     assert "\x00" not in page
     text = _Page(page).text
@@ -163,7 +168,7 @@ def test_names_in_any_script_are_drawn():
 
 
 def test_a_bare_report_leaves_out_what_it_has_no_data_for():
-    text = _Page(render_report(bare_report())).text
+    text = _Page(rendered(bare_report())).text
     assert "How the algorithms compare" in text
     for section in (
         "Where sales are heading",
@@ -182,7 +187,7 @@ def test_one_algorithm_alone_is_shown_without_comparison():
         decision=Decision(champion=None, winner="seasonal_naive", promoted=False, reason="None beats it."),
         business=Business(accuracy=60.0, error_reduction=0.0, error_value=10.0, saved=0.0, sold=25.0, is_money=False),
     )
-    text = _Page(render_report(only)).text
+    text = _Page(rendered(only)).text
     assert "Baseline in production. None beats it." in text
     assert "Error in units" in text
     assert "Error reduction" not in text
@@ -195,14 +200,14 @@ def test_a_winner_that_is_not_the_best_is_explained():
             champion="linear_regression", winner="linear_regression", promoted=False, reason="Within chance."
         )
     )
-    text = _Page(render_report(stays)).text
+    text = _Page(rendered(stays)).text
     assert "No change. Within chance." in text
     assert "XGBoost has the lowest error, 30.0%" in text
 
 
 def test_weekly_units_are_named_so():
     data = full_report(frequency="W-SAT", target="quantity", horizon=1)
-    text = _Page(render_report(data)).text
+    text = _Page(rendered(data)).text
     assert "weekly (W-SAT)" in text
     assert "1 week ahead" in text
     assert "units are expected" in text
@@ -229,7 +234,7 @@ def test_a_large_report_stays_below_three_megabytes():
         best_series=pd.DataFrame({"unique_id": names[:4], "wape": 0.1}),
         worst_series=pd.DataFrame({"unique_id": names[4:], "wape": 0.9}),
     )
-    assert len(render_report(data).encode()) < 3_000_000
+    assert len(rendered(data).encode()) < 3_000_000
 
 
 NUMBERS = st.one_of(
@@ -245,11 +250,11 @@ def test_any_numbers_are_drawn(values, scale):
     table["value"] = pd.Series([values[i % len(values)] for i in range(len(table))], dtype=float)
     sample = pd.DataFrame({"y": [scale * i for i in range(9)], "yhat": [scale * (i - 3) for i in range(9)]})
     data = full_report(metrics=table, sample=sample, **timelines(scale))
-    _Page(render_report(data))
+    _Page(rendered(data))
 
 
 def test_one_step_of_history_and_nothing_ahead_is_drawn():
     lines = {name: frame[frame["ds"] == frame["ds"].max()] for name, frame in timelines().items()}
     empty = {name: frame.iloc[:0] for name, frame in lines.items() if "future" in name or "backtest" in name}
-    _Page(render_report(full_report(**lines)))
-    _Page(render_report(replace(full_report(**lines), **empty)))
+    _Page(rendered(full_report(**lines)))
+    _Page(rendered(replace(full_report(**lines), **empty)))
