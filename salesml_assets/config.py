@@ -23,6 +23,8 @@ CONFIG_VARIABLE = "SALESML_CONFIG"
 # Secrets are no settings: they are read where they are used, and never shown.
 SMTP_USER, SMTP_PASSWORD, SLACK_WEBHOOK = "SALESML_SMTP_USER", "SALESML_SMTP_PASSWORD", "SALESML_SLACK_WEBHOOK"
 RESERVED_VARIABLES = {CONFIG_VARIABLE, "SALESML_JAVA", SMTP_USER, SMTP_PASSWORD, SLACK_WEBHOOK}
+# How long the lake knows the versions of its tables; past forecasts are such versions, and can be read as long.
+HISTORY_DAYS = 420
 KEYS = ("store", "category", "product")
 Name = Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
@@ -181,6 +183,13 @@ class LakeSettings(Section):
     """Where the tables live."""
 
     root: str = Field(".salesml/lake", description="Folder or s3a://bucket/prefix.")
+    keep_days: int = Field(
+        30,
+        ge=7,
+        le=HISTORY_DAYS,
+        description="Days for which a table's earlier versions can be read; then their files are removed. Those of the "
+        f"forecasts are kept for {HISTORY_DAYS} days.",
+    )
 
 
 class S3Settings(Section):

@@ -9,6 +9,7 @@ from salesml_assets.assets.models import model_assets
 from salesml_assets.assets.monitoring import monitoring_assets
 from salesml_assets.assets.production import production_assets
 from salesml_assets.assets.report import report_assets
+from salesml_assets.automation.clean_up import clean_up_job, weekly_clean_up
 from salesml_assets.automation.drift_retrain import drift_sensor
 from salesml_assets.automation.jobs import load_job, retrain_job, weekly_schedule
 from salesml_assets.automation.new_sales import new_sales_sensor
@@ -39,8 +40,8 @@ def definitions(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=with_policies(assets, settings),
         asset_checks=all_checks(settings),
-        jobs=[retrain_job(settings), load_job(settings)],
-        schedules=[weekly_schedule(settings)],
+        jobs=[retrain_job(settings), load_job(settings), clean_up_job(assets, settings)],
+        schedules=[weekly_schedule(settings), weekly_clean_up(settings)],
         sensors=[
             new_sales_sensor(settings),
             refresh_sensor(settings),

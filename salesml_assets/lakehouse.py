@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -142,6 +143,37 @@ class Lakehouse:
     def partition_columns(self, name: str) -> list[str]:
         """Columns by which the table's files are laid out: its month column, or none."""
         return list(self.open(name).metadata().partition_columns)
+
+    def remove_old_files(self, name: str, days: int) -> int:
+        """Removes the data files that no version of the last days needs, and what broken writes have left.
+
+        A version that had been replaced before that can no longer be read. The log notes the removal.
+
+        Args:
+            name: Name of the table.
+            days: Age in days up to which a version can still be read; at most `config.HISTORY_DAYS`.
+
+        Returns:
+            The number of files removed.
+
+        Raises:
+            LakeError: There is no such table.
+        """
+        from pyarrow.fs import FileSelector
+
+        table = self.open(name)
+        # Delta's own least age guards versions that are being read; ours has one of its own in the settings.
+        options: dict[str, Any] = {"retention_hours": 24 * days, "enforce_retention_duration": False, "full": True}
+        present = table.to_pyarrow_dataset().filesystem.get_file_info(FileSelector("", recursive=True))
+        # The log names replaced files for long after they were removed.
+        old = {info.path for info in present if info.is_file} & {unquote(path) for path in table.vacuum(**options)}
+        if old:
+            table.vacuum(**options, dry_run=False)
+        if "://" not in self.root:
+            for path in old:
+                file = Path(self.path(name), path)
+                file.with_name(f".{file.name}.crc").unlink(missing_ok=True)  # Hadoop's, beside each file on disk
+        return len(old)
 
     def read_pandas(
         self, name: str, columns: Sequence[str] | None = None, filters: Any = None, version: int | None = None

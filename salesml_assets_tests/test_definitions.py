@@ -69,7 +69,7 @@ def test_schedule_and_retries_follow_the_settings() -> None:
     automation = {"cron": "30 5 * * 2", "timezone": "America/Sao_Paulo", "retries": 2, "retry_minutes": 0.5,
                   "max_run_hours": 1.5}  # fmt: skip
     repository = definitions(Settings(automation=automation)).get_repository_def()
-    (schedule,) = repository.schedule_defs
+    schedule = repository.get_schedule_def("weekly_retrain")
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("30 5 * * 2", "America/Sao_Paulo")
     job = repository.get_job(schedule.job_name)
     assert job.tags["dagster/max_runtime"] == "5400"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import time
+from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
@@ -13,6 +16,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import LongType
 
 from salesml_assets.lakehouse import LakeError, Lakehouse, month_condition
+from salesml_assets_tests.aging import aged
 
 SCHEMA = "product string, revenue double, month string"
 
@@ -61,6 +65,44 @@ def test_the_log_tells_size_history_and_runs(spark, lake):
     assert lake.size("numbers").rows == 20
     assert lake.size("numbers", 0).bytes == commit.bytes_written > 0
     assert lake.columns("numbers") == {"id": "long", "names": "array<string>", "s": "struct<x: double>"}
+
+
+def test_versions_of_a_year_stay_known(spark, lake):
+    for rows in range(1, 13):  # Delta cleans its log up with the tenth version
+        lake.write(spark.range(rows), "numbers")
+        aged(lake, "numbers", 30)
+
+    assert [commit.rows_written for commit in lake.history("numbers")] == list(range(12, 0, -1))
+    assert [lake.read(spark, "numbers", version).count() for version in (0, 5, 11)] == [1, 6, 12]
+
+
+def test_files_that_no_kept_version_needs_are_removed(spark, lake):
+    for rows in (1, 2, 3, 4):
+        lake.write(spark.range(rows), "numbers")
+        aged(lake, "numbers", 10)
+    for name, age in (("old", 40), ("new", 5)):
+        leftover = Path(lake.path("numbers"), f"{name}.parquet")
+        leftover.write_bytes(b"a write that broke off")
+        os.utime(leftover, (time.time() - age * 86_400,) * 2)
+    before = set(Path(lake.path("numbers")).glob("*.parquet"))
+    removed = lake.remove_old_files("numbers", 25)
+    after = set(Path(lake.path("numbers")).glob("*.parquet"))
+
+    assert removed == len(before) - len(after) > 1
+    assert not [file for file in before - after if file.with_name(f".{file.name}.crc").exists()]
+    # The versions were replaced 30, 20 and 10 days ago.
+    assert [lake.read_pandas("numbers", version=version).shape[0] for version in (1, 2, 3)] == [2, 3, 4]
+    with pytest.raises(Exception, match="parquet"):
+        lake.read_pandas("numbers", version=0)
+    assert not Path(lake.path("numbers"), "old.parquet").exists()
+    assert Path(lake.path("numbers"), "new.parquet").exists()
+    version = lake.version("numbers")
+    assert lake.remove_old_files("numbers", 25) == 0
+    assert lake.version("numbers") == version
+    lake.write(spark.range(5), "numbers")
+    assert lake.read(spark, "numbers").count() == 5
+    with pytest.raises(LakeError, match="materialize the asset 'nothing'"):
+        lake.remove_old_files("nothing", 25)
 
 
 def test_a_read_keeps_its_version_while_the_table_moves_on(spark, lake):
@@ -245,3 +287,18 @@ def test_loads_of_month_ranges_do_to_a_table_what_they_do_to_a_dictionary(spark,
 def test_months_are_months(months):
     with pytest.raises(ValueError, match="months have the form yyyy-MM"):
         month_condition("month", months)
+
+
+def test_old_files_of_single_months_are_removed(spark, lake):
+    months = [("a", 1.0, "2011-01"), ("b", 2.0, "2011-02")]
+    lake.write_all_months(sales(spark, *months), "sales", "month")
+    aged(lake, "sales", 40)
+    for revenue in (3.0, 4.0):
+        lake.write_months(sales(spark, ("b", revenue, "2011-02")), "sales", "month", ["2011-02"])
+        aged(lake, "sales", 20)
+
+    assert lake.remove_old_files("sales", 30) == 1  # the second month's first file
+    assert rows_of(lake, "sales") == [("a", 1.0, "2011-01"), ("b", 4.0, "2011-02")]
+    assert lake.remove_old_files("sales", 10) == 1
+    assert rows_of(lake, "sales") == [("a", 1.0, "2011-01"), ("b", 4.0, "2011-02")]
+    assert lake.remove_old_files("sales", 10) == 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from salesml_assets.config import HISTORY_DAYS
 from salesml_assets.forecasting.metrics import horizon_bucket
 
 if TYPE_CHECKING:
@@ -35,12 +37,14 @@ def past_forecasts(spark: SparkSession, tables: Lakehouse, series: DataFrame, se
         `unique_id`, `model_version`, `origin`, `ds`, `horizon` (steps), `yhat`, `y`. Of several forecasts made by the
         same model at the same origin, that of the last run.
     """
-    commits = tables.history(FORECASTS, MOST_VERSIONS) if tables.exists(FORECASTS) else []
+    # Twice as many, because some versions only note that old files were removed.
+    commits = tables.history(FORECASTS, 2 * MOST_VERSIONS) if tables.exists(FORECASTS) else []
+    oldest = dt.datetime.now(dt.UTC) - dt.timedelta(HISTORY_DAYS)
+    kept = [commit.version for commit in commits if commit.rows_written and commit.timestamp > oldest]
     columns: list[Column | str] = ["unique_id", "model_version", F.col("cutoff").alias("origin"), "ds", "yhat"]
     versions = [
-        tables.read(spark, FORECASTS, commit.version).select(*columns, F.lit(commit.version).alias("_v"))
-        for commit in commits
-        if commit.rows_written
+        tables.read(spark, FORECASTS, version).select(*columns, F.lit(version).alias("_v"))
+        for version in kept[:MOST_VERSIONS]
     ]
     if not versions:
         return spark.createDataFrame([], PAST_SCHEMA)

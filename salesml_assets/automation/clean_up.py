@@ -1,0 +1,55 @@
+"""Once a week: the files of table versions that are older than `lake.keep_days` are removed. No Java is started."""
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from salesml_assets.assets.production import FORECASTS
+from salesml_assets.automation.jobs import run_tags
+from salesml_assets.config import HISTORY_DAYS, Settings
+from salesml_assets.resources.lake import Lake
+
+JOB = "clean_up"
+CRON = "0 3 * * 0"  # the night before the weekly retrain
+LONGER = {FORECASTS: HISTORY_DAYS}  # past forecasts are compared with what came of them
+
+
+def clean_up_job(assets: Iterable[dg.AssetsDefinition], settings: Settings) -> dg.JobDefinition:
+    """Goes through the tables of all assets.
+
+    Args:
+        assets: The assets; what has no table is passed over.
+        settings: The settings.
+    """
+    names = sorted("/".join(key.path) for each in assets for key in each.keys)
+
+    @dg.op(description="Removes files that no version of a table needs any more.")
+    def remove_old_files(context: dg.OpExecutionContext, tables: Lake) -> None:
+        removed = {}
+        for name in filter(tables.exists, names):
+            removed[name] = tables.tables.remove_old_files(name, LONGER.get(name, settings.lake.keep_days))
+            context.log.info(f"{name}: {removed[name]:,} files removed")
+        context.add_output_metadata({"files removed": sum(removed.values()), "by table": removed})
+
+    @dg.job(
+        name=JOB,
+        description="Remove files of old versions of the tables.",
+        tags=run_tags(settings),
+        executor_def=dg.in_process_executor,
+    )
+    def clean_up() -> None:
+        remove_old_files()
+
+    return clean_up
+
+
+def weekly_clean_up(settings: Settings) -> dg.ScheduleDefinition:
+    """Runs the job each week, from the start."""
+    return dg.ScheduleDefinition(
+        name="weekly_clean_up",
+        job_name=JOB,
+        cron_schedule=CRON,
+        execution_timezone=settings.automation.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Removes files of old versions of the tables.",
+    )
