@@ -136,6 +136,15 @@ class Lakehouse:
             rows=sum(files["num_records"].to_pylist()), bytes=sum(files["size_bytes"].to_pylist()), files=files.num_rows
         )
 
+    def rows_by_month(self, name: str) -> dict[str, int]:
+        """Rows of each month, and of the bucket 'undated', of a table laid out by month; from Delta's log, too."""
+        import pyarrow as pa
+
+        (month,) = self.partition_columns(name)
+        files = pa.table(self.open(name).get_add_actions(flatten=True)).select([f"partition.{month}", "num_records"])
+        counts = files.group_by(f"partition.{month}").aggregate([("num_records", "sum")]).to_pylist()
+        return {row[f"partition.{month}"]: row["num_records_sum"] for row in counts}
+
     def columns(self, name: str, version: int | None = None) -> dict[str, str]:
         """Names and types of the columns, in order, in Delta's words (string, double, array<string>, ...)."""
         return {column.name: _type_name(column.type) for column in self.open(name, version).schema().fields}

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Iterator
 
 import dagster as dg
+import pandas as pd
 
 from salesml_assets.checks.base import (
     ERROR,
@@ -67,12 +68,11 @@ def ingestion_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
 
 def measure_raw_sales(tables: Lake, settings: Settings) -> Iterator[Finding]:
     """Rows of the newest full month against the three before it."""
-    from pyspark.sql import functions as F
-
-    raw = tables.read("raw_sales")
-    counts = raw.groupBy("_month").count().where(F.col("_month") != "undated").orderBy("_month").toPandas()
-    this_month = f"{settings.today:%Y-%m}"
-    full = counts[counts["_month"] < this_month].set_index("_month")["count"]
+    if tables.tables.partition_columns("raw_sales"):
+        counts = tables.tables.rows_by_month("raw_sales")
+    else:
+        counts = {row["_month"]: row["count"] for row in tables.read("raw_sales").groupBy("_month").count().collect()}
+    full = pd.Series({month: counts[month] for month in sorted(counts) if month < f"{settings.today:%Y-%m}"})
     if len(full) < 4:
         yield Finding("volume", True, {"months": len(full), "note": "too few full months to compare"}, WARN)
     else:

@@ -1,0 +1,105 @@
+"""The checks of a backtest, of the comparison, of the production model and of its forecasts."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import partial
+
+import pandas as pd
+import pytest
+
+from salesml_assets.checks.base import WARN
+from salesml_assets.checks.evaluation import measure_comparison
+from salesml_assets.checks.models import measure_backtest
+from salesml_assets.checks.production import measure_forecasts, measure_production_model
+from salesml_assets.config import Settings
+
+from .lakes import failed
+
+LAST = dt.date(2011, 5, 31)
+SETTINGS = Settings(forecast={"horizon": 3}, training={"algorithms": ["seasonal_naive", "xgboost"]})
+
+
+def predictions(**values: object) -> pd.DataFrame:
+    rows = pd.DataFrame(
+        {"origin": LAST, "ds": [LAST + dt.timedelta(step) for step in (1, 2, 3)], "yhat": [1.0, 0.0, 2.0]}
+    )
+    return rows.assign(**values)
+
+
+def test_a_backtest(findings):
+    panel = pd.DataFrame({"kind": ["score"] * 3 + ["train"]})
+
+    def found(rows: pd.DataFrame, settings: Settings = SETTINGS) -> set[str]:
+        return failed(findings(partial(measure_backtest, "xgboost"), settings, xgboost=rows, panel=panel))
+
+    assert found(predictions()) == set()
+    assert found(predictions().iloc[:2]) == {"same_rows"}
+    assert found(predictions(origin=LAST + dt.timedelta(1))) == {"same_rows"}
+    for bad in (None, float("nan"), float("inf"), -1.0):
+        assert found(predictions(yhat=[1.0, bad, 2.0])) == {"finite"}
+    assert found(predictions(yhat=[1.0, -1.0, 2.0]), Settings(forecast={"non_negative": False})) == set()
+
+
+def metrics(xgboost: float, seasonal_naive: float, coverage80: float = 0.78, **other: float) -> pd.DataFrame:
+    rows = [
+        (name, metric, value)
+        for name, wape in (("xgboost", xgboost), ("seasonal_naive", seasonal_naive))
+        for metric, value in {
+            "wape": wape, "rmse": 2.0, "mae": 1.0, "bias": 0.1, "coverage80": coverage80, "coverage95": 0.94, **other,
+        }.items()
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["algorithm", "metric", "value"])
+    return frame.assign(dimension="total", segment="all")
+
+
+def test_a_comparison(findings):
+    def found(frame: pd.DataFrame) -> set[str]:
+        return failed(findings(measure_comparison, SETTINGS, model_comparison=frame))
+
+    assert found(metrics(0.5, 0.8)) == set()
+    assert found(metrics(0.5, 0.8, rmse=float("inf"))) == {"metrics_finite"}
+    assert found(metrics(0.5, 0.8).query("algorithm != 'seasonal_naive'")) == {"metrics_finite"}
+    assert found(metrics(0.9, 0.8)) == {"beats_baseline"}
+    assert found(metrics(0.5, 0.8, coverage80=0.65)) == {"interval_coverage"}
+
+
+def series() -> pd.DataFrame:
+    days = [LAST - dt.timedelta(day) for day in range(6)]
+    return pd.DataFrame([(name, day, 10.0) for name in "ab" for day in days], columns=["unique_id", "ds", "y"])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "cutoff", "passed"),
+    [([1], LAST, True), ([1, 2, 3], LAST, True), ([1, 3], LAST, False), ([1, 2], dt.date(2011, 5, 1), False)],
+)
+def test_versions_of_the_production_model(findings, numbers, cutoff, passed):
+    versions = pd.DataFrame({"version": numbers, "algorithm": "xgboost", "cutoff": cutoff})
+    found = findings(measure_production_model, SETTINGS, production_model=versions, sales_series=series())
+    assert found["versions"].passed is passed
+
+
+def forecasts() -> pd.DataFrame:
+    rows = [(name, LAST + dt.timedelta(step)) for name in "ab" for step in (1, 2, 3)]
+    bounds = {"lo95": 5.0, "lo80": 8.0, "yhat": 10.0, "hi80": 12.0, "hi95": 15.0}
+    return pd.DataFrame(rows, columns=["unique_id", "ds"]).assign(**bounds, model="xgboost")
+
+
+def test_forecasts(findings):
+    def found(frame: pd.DataFrame, settings: Settings = SETTINGS) -> set[str]:
+        return failed(findings(measure_forecasts, settings, forecasts=frame, sales_series=series()))
+
+    good = forecasts()
+    assert found(good) == set()
+    assert found(pd.concat([good.iloc[1:], good.iloc[-1:]])) == {"unique_keys"}
+    assert found(good.iloc[1:]) == {"complete"}
+    assert found(good.assign(lo80=11.0)) == {"ordered_intervals"}
+    assert found(good.assign(lo95=-1.0)) == {"ordered_intervals"}
+    assert found(good.assign(lo95=-1.0), Settings(forecast={"horizon": 3, "non_negative": False})) == set()
+    assert found(good.assign(yhat=10.0, hi80=400.0, hi95=500.0)) == set()
+    assert found(good.assign(yhat=400.0, hi80=400.0, hi95=500.0)) == {"plausible"}
+    far = findings(
+        measure_forecasts, SETTINGS, forecasts=good.assign(yhat=0.0, lo80=0.0, lo95=0.0), sales_series=series()
+    )
+    assert failed(far) == {"plausible"}
+    assert far["plausible"].severity is WARN
