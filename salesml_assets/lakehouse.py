@@ -140,10 +140,12 @@ class Lakehouse:
         """Rows of each month, and of the bucket 'undated', of a table laid out by month; from Delta's log, too."""
         import pyarrow as pa
 
-        (month,) = self.partition_columns(name)
-        files = pa.table(self.open(name).get_add_actions(flatten=True)).select([f"partition.{month}", "num_records"])
-        counts = files.group_by(f"partition.{month}").aggregate([("num_records", "sum")]).to_pylist()
-        return {row[f"partition.{month}"]: row["num_records_sum"] for row in counts}
+        table = self.open(name)
+        (column,) = table.metadata().partition_columns
+        month = f"partition.{column}"
+        files = pa.table(table.get_add_actions(flatten=True)).select([month, "num_records"])
+        counts = files.group_by(month).aggregate([("num_records", "sum")]).to_pylist()
+        return {row[month]: row["num_records_sum"] for row in counts}
 
     def columns(self, name: str, version: int | None = None) -> dict[str, str]:
         """Names and types of the columns, in order, in Delta's words (string, double, array<string>, ...)."""

@@ -10,7 +10,7 @@ from salesml_assets.config import HISTORY_DAYS, Settings
 from salesml_assets.resources.lake import Lake
 
 JOB = "clean_up"
-CRON = "0 3 * * 0"  # the night before the weekly retrain
+CRON = "0 3 * * 0"  # the day before the weekly retrain, by default
 LONGER = {FORECASTS: HISTORY_DAYS}  # past forecasts are compared with what came of them
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
-from salesml_assets.forecasting.algorithms.base import VECTOR, Algorithm, Fitted, Parameters
+from salesml_assets.forecasting.algorithms.base import PREDICTION_COLUMNS, VECTOR, Algorithm, Fitted, Parameters
 from salesml_assets.forecasting.encoded import BIAS_ROWS, EncodedPanel
 from salesml_assets.forecasting.folds import Fold
 from salesml_assets.forecasting.panel import SCORE, TRAIN
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     from salesml_assets.config import Settings
 
-PREDICTION_COLUMNS = (
-    "unique_id", "category", "volume_class", "fold", "origin", "horizon", "ds", "y", "yhat", "scale", "naive_mse",
-)  # fmt: skip
 LARGEST_BIAS = 0.2
 Report = Callable[[str], None]
 
@@ -155,9 +152,7 @@ def choose(tried: list[tuple[Candidate, Any]]) -> tuple[Candidate, Any]:
 
 
 def _rows_to_score(algorithm: Algorithm, encoded: EncodedPanel, fold: Fold) -> DataFrame:
-    if algorithm.rows:
-        return encoded.to_score(fold)
-    return encoded.panel.where((F.col("kind") == SCORE) & (F.col("fold") == fold.number))
+    return encoded.to_score(fold) if algorithm.rows else encoded.fold_rows(fold)
 
 
 def _possible(predicted: DataFrame, settings: Settings) -> DataFrame:

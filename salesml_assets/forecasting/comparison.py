@@ -13,7 +13,7 @@ import pandas as pd
 from pyspark.sql import functions as F
 
 from salesml_assets.config import Settings
-from salesml_assets.forecasting.backtest import PREDICTION_COLUMNS
+from salesml_assets.forecasting.algorithms.base import PREDICTION_COLUMNS
 from salesml_assets.forecasting.business import Business, business_reading, valued_sums
 from salesml_assets.forecasting.errors import (
     best_and_worst_series,

@@ -13,7 +13,15 @@ from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.feature import OneHotEncoder, StandardScaler, StringIndexer, VectorAssembler
 from pyspark.sql import functions as F
 
-from salesml_assets.forecasting.algorithms.base import LABEL, NON_NEGATIVE_LABEL, VECTOR, WEIGHT, PanelColumns, tasks
+from salesml_assets.forecasting.algorithms.base import (
+    LABEL,
+    NON_NEGATIVE_LABEL,
+    PREDICTION_COLUMNS,
+    VECTOR,
+    WEIGHT,
+    PanelColumns,
+    tasks,
+)
 from salesml_assets.forecasting.folds import Fold
 from salesml_assets.forecasting.panel import SCORE, TRAIN
 
@@ -32,8 +40,6 @@ LARGEST_LABEL = 10.0
 LARGEST_TWEEDIE_LABEL = 91.0
 # Errors of big series weigh more in the end; with their full weight the small ones would teach nothing.
 WEIGHT_POWER = 0.25
-# What a prediction is told apart and measured by; the features themselves are in the vector.
-SCORED = ("kind", "unique_id", "category", "volume_class", "fold", "origin", "horizon", "ds", "y", "scale", "naive_mse")
 
 
 @dataclass(frozen=True)
@@ -56,10 +62,8 @@ class TrainingRows:
 
     def at_most(self, limit: int) -> TrainingRows:
         """About `limit` of them, thinned by their `draw`: the same rows in every run."""
-        if self.count <= limit:
-            return self
-        widest = self.widest * limit / self.count
-        return replace(self, rows=self.rows.where(F.col("draw") < widest), count=limit, widest=widest)
+        rows, count, widest = _thinned(self.rows, self.count, self.widest, limit)
+        return replace(self, rows=rows, count=count, widest=widest)
 
 
 class EncodedPanel:
@@ -95,11 +99,15 @@ class EncodedPanel:
     def to_score(self, fold: Fold) -> DataFrame:
         """The rows of a fold of the backtest, encoded as the training rows of its origin are."""
         if fold.number not in self._scored:
-            rows = self.panel.where((F.col("kind") == SCORE) & (F.col("fold") == fold.number))
-            kept = [name for name in SCORED if name in self.panel.columns]
-            encoded = self.up_to(fold.cutoff).encoder.transform(rows).select(*kept, VECTOR)
+            # The features themselves are in the vector.
+            kept = [name for name in ("kind", *PREDICTION_COLUMNS) if name in self.panel.columns]
+            encoded = self.up_to(fold.cutoff).encoder.transform(self.fold_rows(fold)).select(*kept, VECTOR)
             self._scored[fold.number] = encoded.persist()
         return self._scored[fold.number]
+
+    def fold_rows(self, fold: Fold) -> DataFrame:
+        """The rows of a fold of the backtest as they stand in the panel."""
+        return self.panel.where((F.col("kind") == SCORE) & (F.col("fold") == fold.number))
 
     def _encode(self, cutoff: dt.date) -> TrainingRows:
         training = self.settings.training
@@ -142,6 +150,11 @@ def training_rows(panel: DataFrame, cutoff: dt.date, limit: int) -> tuple[DataFr
     count, widest = rows.agg(F.count(F.lit(1)), F.max("draw")).first()  # type: ignore[misc]
     if count == 0:
         raise ValueError(f"there are no rows to train on up to {cutoff}: the series are too short")
+    return _thinned(rows, count, widest, limit)
+
+
+def _thinned(rows: DataFrame, count: int, widest: float, limit: int) -> tuple[DataFrame, int, float]:
+    """About `limit` of `count` rows whose draws are spread up to `widest`; with how many they are, and their widest."""
     if count <= limit:
         return rows, count, widest
     widest *= limit / count

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 Parameters = dict[str, Any]
 # What learned algorithms find in training rows.
 VECTOR, LABEL, NON_NEGATIVE_LABEL, WEIGHT = "features", "label", "non_negative_label", "weight"
+# What a prediction is told apart and measured by.
+PREDICTION_COLUMNS = (
+    "unique_id", "category", "volume_class", "fold", "origin", "horizon", "ds", "y", "yhat", "scale", "naive_mse",
+)  # fmt: skip
 ROWS_PER_TASK = 250_000
 
 
