@@ -227,6 +227,7 @@ class SparkResource(dg.ConfigurableResource):
         try:
             yield self
         finally:
-            if self._session is not None:
-                _at_last(self._session, self._session.stop if self._ours else self._session.catalog.clearCache)
+            if (session := self._session) is not None:
+                # Not `session.catalog.clearCache` by itself: to name the catalog is to ask Java for it, here and now.
+                _at_last(session, session.stop if self._ours else lambda: session.catalog.clearCache())
             self._session = None
