@@ -28,7 +28,7 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         from salesml_assets.forecasting.realised import past_forecasts
 
         past = past_forecasts(sales_series.sparkSession, tables.tables, sales_series, settings)
-        return accuracy_of(past, sales_series, settings)
+        return accuracy_of(past, sales_series, settings).toArrow()  # a row for each model, week and distance
 
     @dg.asset(
         name=DRIFT,

@@ -2,7 +2,7 @@
 
 # No postponed annotations here: Dagster reads the types of nested resources from the class.
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+    import pyarrow as pa
     from pyspark.sql import DataFrame
 
 # A Spark DataFrame in the signature of an asset: Dagster resolves those annotations, and must not import Spark for it.
@@ -110,12 +111,11 @@ class DeltaIOManager(dg.ConfigurableIOManager):
             self._run_id = context.run.run_id
             self._full_load = FULL_LOAD_TAG in context.run.tags
 
-    def handle_output(self, context: dg.OutputContext, obj: "DataFrame | pd.DataFrame") -> None:
-        """Writes a Spark DataFrame or a pandas frame, and notes in the metadata what is in the table now."""
+    def handle_output(self, context: dg.OutputContext, obj: "DataFrame | pd.DataFrame | pa.Table") -> None:
+        """Writes a Spark DataFrame, a pandas frame or an Arrow table; the metadata say what is in the table now."""
         name = _table_name(context.asset_key)
-        frame: Any = obj if hasattr(obj, "sparkSession") else _spark_frame(cast("pd.DataFrame", obj), self.lake)
         started = time.monotonic()
-        commit = self._write(context, frame, name)
+        commit = self._write(context, obj, name)
         self._versions[name] = commit.version
         context.add_output_metadata(self._metadata(context, name, commit, time.monotonic() - started))
 
@@ -129,10 +129,14 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         column = self.lake.tables.partition_columns(name)[0]
         return frame.where(frame[column].isin([*months, UNDATED]))
 
-    def _write(self, context: dg.OutputContext, frame: "DataFrame", name: str) -> Commit:
+    def _write(self, context: dg.OutputContext, obj: Any, name: str) -> Commit:
         tables = self.lake.tables
+        in_spark = hasattr(obj, "sparkSession")
         if not context.has_asset_partitions:
-            return tables.write(frame, name, run_id=self._run_id)
+            if in_spark:
+                return tables.write(obj, name, run_id=self._run_id)
+            return tables.write_arrow(_arrow_table(obj), name, run_id=self._run_id)
+        frame: DataFrame = obj if in_spark else self.lake.spark.session.createDataFrame(_arrow_table(obj))
         column = context.definition_metadata.get(MONTH_COLUMN)
         if not isinstance(column, str):
             raise LakeError(f"{name}: a partitioned asset names its month column in the metadata key {MONTH_COLUMN!r}")
@@ -179,10 +183,12 @@ def _months(context: dg.OutputContext | dg.InputContext) -> list[str]:
     return [key[:7] for key in context.asset_partition_keys]
 
 
-def _spark_frame(frame: "pd.DataFrame", lake: Lake) -> "DataFrame":
-    """A pandas frame in Spark: not-a-number and missing text become null, an all-missing column becomes text."""
+def _arrow_table(rows: "pd.DataFrame | pa.Table") -> "pa.Table":
+    """Rows in Arrow: of a pandas frame, not-a-number and missing text become null, an all-missing column text."""
     import pyarrow as pa
 
-    table = pa.Table.from_pandas(frame, preserve_index=False)
+    if isinstance(rows, pa.Table):
+        return rows
+    table = pa.Table.from_pandas(rows, preserve_index=False)
     fields = [pa.field(field.name, pa.string()) if pa.types.is_null(field.type) else field for field in table.schema]
-    return lake.spark.session.createDataFrame(table.cast(pa.schema(fields)))
+    return table.cast(pa.schema(fields))

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import PrivateAttr
 
-from salesml_assets.config import HISTORY_DAYS, Settings, load_settings
+from salesml_assets.config import Settings, load_settings
+from salesml_assets.lakehouse import TABLE_PROPERTIES
 from salesml_assets.resources.jars import jar_paths
 from salesml_assets.resources.java import use_java
 
@@ -50,9 +51,6 @@ def spark_config(settings: Settings) -> dict[str, str]:
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        # Of new tables: 30 days and 7 by default, after which Delta forgets versions, and which files belonged to them.
-        "spark.databricks.delta.properties.defaults.logRetentionDuration": f"interval {HISTORY_DAYS} days",
-        "spark.databricks.delta.properties.defaults.deletedFileRetentionDuration": f"interval {HISTORY_DAYS} days",
         "spark.sql.ansi.enabled": "false",  # a bad value becomes null, and is then rejected by a rule
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.legacy.timeParserPolicy": "CORRECTED",
@@ -69,7 +67,11 @@ def spark_config(settings: Settings) -> dict[str, str]:
         values |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
     else:
         values["spark.jars"] = ",".join(jars)
-    return values | _partitions(settings) | _s3(settings) | settings.spark.config
+    properties = {
+        name.replace("delta.", "spark.databricks.delta.properties.defaults.", 1): value
+        for name, value in TABLE_PROPERTIES.items()
+    }
+    return values | properties | _partitions(settings) | _s3(settings) | settings.spark.config
 
 
 def is_local(master: str) -> bool:

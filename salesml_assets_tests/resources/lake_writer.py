@@ -1,7 +1,8 @@
-"""Writes a table over and over, slowly, until it is killed: `python -m ... ROOT whole|months`."""
+"""Writes a table over and over, slowly, until it is killed: `python -m ... ROOT whole|months|memory`."""
 
 import sys
 
+import pyarrow as pa
 from pyspark.sql import functions as F
 
 from salesml_assets.config import Settings
@@ -17,6 +18,9 @@ def main(root: str, kind: str) -> None:
     """Writes generation after generation; all rows of one have its number."""
     settings = Settings(lake={"root": root}, spark={"master": "local[2]", "driver_memory": "1g"})
     lake = Lakehouse(root)
+    if kind == "memory":
+        for generation in range(lake.version("numbers") + 1 if lake.exists("numbers") else 0, 1_000_000):
+            lake.write_arrow(pa.table({"id": range(ROWS), "generation": [generation] * ROWS}), "numbers")
     with spark_session(settings) as spark:
         for generation in range(1_000):
             month = F.when(F.col("id") < ROWS // 2, MONTHS[0]).otherwise(MONTHS[1])

@@ -113,6 +113,23 @@ def test_a_killed_writer_leaves_the_old_table_or_the_new_one(spark, tmp_path, ki
     assert not [line for line in lake.history(TABLE) if line.rows_written == 0]
 
 
+def test_a_killed_writer_of_rows_in_memory_leaves_the_old_table_or_the_new_one(tmp_path):
+    root, chance = tmp_path / "lake", random.Random(3)
+    root.mkdir()
+    lake = Lakehouse(str(root))
+    for kill in range(8):
+        before = len(commits(root / TABLE))
+        with writer(root, "memory"):
+            wait_for(lambda: len(commits(root / TABLE)) > before)  # noqa: B023
+            time.sleep(chance.uniform(0.0, 0.1))
+        left = lake.version(TABLE)
+        assert left >= kill
+        rows = lake.read_pandas(TABLE)
+        assert sorted(rows["id"]) == list(range(ROWS))
+        assert set(rows["generation"]) == {left}
+    assert not [line for line in lake.history(TABLE) if line.rows_written != ROWS]
+
+
 @pytest.mark.timeout(400)
 def test_a_first_write_that_is_killed_leaves_no_table_and_no_hindrance(spark, tmp_path):
     root = tmp_path / "lake"

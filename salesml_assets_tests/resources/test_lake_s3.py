@@ -1,5 +1,6 @@
 """Tables in an object store: Spark writes through s3a, `deltalake` reads the same ones without Java."""
 
+import pyarrow as pa
 import pytest
 
 from salesml_assets.config import S3Settings
@@ -40,3 +41,12 @@ def test_months_in_an_object_store(spark, lake):
     assert sorted(lake.read_pandas("sales").itertuples(index=False, name=None)) == expected
     assert sorted(tuple(row) for row in lake.read(spark, "sales").collect()) == expected
     assert lake.read(spark, "sales", version=0).count() == 3
+
+
+def test_rows_in_memory_in_an_object_store(spark, lake):
+    lake.write_arrow(pa.table({"n": [1, 2]}), "few", run_id="one")
+    commit = lake.write_arrow(pa.table({"n": [3]}), "few", run_id="two")
+
+    assert (commit.version, commit.rows_written, commit.run_id) == (1, 1, "two")
+    assert lake.read(spark, "few").collect() == [(3,)]
+    assert lake.read(spark, "few", version=0).count() == 2
