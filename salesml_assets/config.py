@@ -433,10 +433,13 @@ def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
 
     known_future = settings.forecast.known_future
     planned = known_future.model_copy(update={"path": absolute(known_future.path)} if known_future.path else {})
+    root = absolute(settings.lake.root)
+    if re.search("[#?]", root):
+        raise ConfigurationError(f"lake.root: tables cannot lie below {root!r}, a name with # or ?: set another folder")
     return settings.model_copy(
         update={
             "sales": settings.sales.model_copy(update={"path": absolute(settings.sales.path)}),
             "forecast": settings.forecast.model_copy(update={"known_future": planned}),
-            "lake": settings.lake.model_copy(update={"root": absolute(settings.lake.root)}),
+            "lake": settings.lake.model_copy(update={"root": root}),
         }
     )

@@ -35,7 +35,8 @@ UNDATED = "undated"  # the bucket of rows without a usable date in a month colum
 _WIDER = {("integer", "long"), ("integer", "double"), ("long", "double"), ("float", "double")}
 _OTHER_TYPE = {"DELTA_FAILED_TO_MERGE_FIELDS", "DELTA_MERGE_INCOMPATIBLE_DATATYPE"}  # Delta's names of the error
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
-_PATTERN = re.compile(r"[{}\[\]*?\\]")  # Spark takes paths of files with these for patterns
+# Spark takes paths of files with some of these for patterns, and `deltalake` writes no table below the others.
+_ODD = re.compile(r"[{}\[\]*?\\^|]")
 
 
 class LakeError(RuntimeError):
@@ -91,6 +92,11 @@ class Lakehouse:
         's3a://bucket/lake/sales'
         """
         return f"{self.root.rstrip('/')}/{name}"
+
+    @property
+    def is_odd(self) -> bool:
+        """Whether the root's name is one that only Delta in Spark can do everything with: it has a bracket, say."""
+        return bool(_ODD.search(self.root))
 
     def exists(self, name: str) -> bool:
         """Whether the table has a version to read; a folder in which a first write broke off is no table."""
@@ -227,7 +233,7 @@ class Lakehouse:
 
         table = self.open(name, version)
         files = [_spark_address(file) for file in table.file_uris()]
-        if not files or table.protocol().min_reader_version > 1 or _PATTERN.search(self.root):
+        if not files or table.protocol().min_reader_version > 1 or self.is_odd:
             return spark.read.format("delta").option("versionAsOf", table.version()).load(self.path(name))
         schema = StructType.fromJson(json.loads(table.schema().to_json()))
         frame = spark.read.schema(schema).option("basePath", self.path(name)).parquet(*files)
@@ -248,9 +254,15 @@ class Lakehouse:
         return self._write(frame, name, None, None, run_id)
 
     def write_arrow(self, rows: pa.Table, name: str, *, run_id: str | None = None) -> Commit:
-        """Like `write`, for rows that are in memory; without Java, and in a hundredth of Spark's second."""
+        """Like `write`, for rows that are in memory; without Java, and in a hundredth of Spark's second.
+
+        Raises:
+            LakeError: The root `is_odd`.
+        """
         from deltalake import CommitProperties, write_deltalake
 
+        if self.is_odd:
+            raise LakeError(f"{masked(self.path(name))}: below a folder of such a name only Spark can write")
         write_deltalake(
             _rust_address(self.path(name)),
             rows,

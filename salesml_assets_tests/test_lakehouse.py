@@ -169,6 +169,8 @@ def test_a_folder_whose_name_looks_like_a_pattern_is_a_folder(spark, tmp_path):
     lake.write(spark.range(3), "numbers")
 
     assert lake.read(spark, "numbers").count() == 3
+    with pytest.raises(LakeError, match="only Spark can write"):
+        lake.write_arrow(pa.table({"id": [1]}), "numbers")
 
 
 def test_small_reads_take_columns_and_filters(spark, lake):

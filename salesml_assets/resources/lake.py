@@ -132,11 +132,11 @@ class DeltaIOManager(dg.ConfigurableIOManager):
     def _write(self, context: dg.OutputContext, obj: Any, name: str) -> Commit:
         tables = self.lake.tables
         in_spark = hasattr(obj, "sparkSession")
-        if not context.has_asset_partitions:
-            if in_spark:
-                return tables.write(obj, name, run_id=self._run_id)
+        if not (in_spark or context.has_asset_partitions or tables.is_odd):
             return tables.write_arrow(_arrow_table(obj), name, run_id=self._run_id)
         frame: DataFrame = obj if in_spark else self.lake.spark.session.createDataFrame(_arrow_table(obj))
+        if not context.has_asset_partitions:
+            return tables.write(frame, name, run_id=self._run_id)
         column = context.definition_metadata.get(MONTH_COLUMN)
         if not isinstance(column, str):
             raise LakeError(f"{name}: a partitioned asset names its month column in the metadata key {MONTH_COLUMN!r}")

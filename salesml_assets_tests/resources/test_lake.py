@@ -184,7 +184,10 @@ def test_a_run_reads_what_it_wrote_although_the_table_moved_on(lake, instance):
     assert sorted(lake.read_pandas("second")["n"]) == [1, 2]
 
 
-def test_pandas_frames_keep_types_and_gaps_become_null(lake, instance):
+@pytest.mark.parametrize("folder", [".", "[lake] a|b"])
+def test_pandas_frames_keep_types_and_gaps_become_null(lake, instance, folder):
+    lake = Lake.from_settings(Settings(lake={"root": f"{lake.root}/{folder}"}), TestSessionResource())
+
     @dg.asset
     def frame() -> pd.DataFrame:
         return pd.DataFrame(
