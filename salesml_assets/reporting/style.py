@@ -101,7 +101,8 @@ def colours(algorithms: Sequence[str], winner: str, baseline: str) -> dict[str, 
 def value_axis(axes: Axes, which: str, label: str = "", *, share: bool = False, bins: int = 6) -> None:
     """Formats one axis ("x" or "y") as numbers with a light grid across it."""
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(MaxNLocator(nbins=bins, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3))
+    # Shares are written as whole percents: a step of 2.5 would stand there as 2, 5, 8, 10.
+    axis.set_major_locator(MaxNLocator(nbins=bins, steps=[1, 2, 5, 10] if share else [1, 2, 2.5, 5, 10], min_n_ticks=3))
     axis.set_major_formatter(FuncFormatter(_share_tick(axes, which) if share else lambda value, _: compact(value)))
     axis.set_label_text(label)
     axes.grid(True, axis=which)  # type: ignore[arg-type]

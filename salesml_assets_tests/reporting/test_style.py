@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from salesml_assets.reporting.figures import pictures
-from salesml_assets.reporting.style import BASELINE, BLUE, colours, spread_labels
+from salesml_assets.reporting.style import BASELINE, BLUE, colours, new_figure, spread_labels, value_axis
 
 from .sample import full_report
 
@@ -28,6 +28,16 @@ def test_spread_labels_keep_apart_and_in_order(wanted, gap):
 @given(wanted=st.lists(st.floats(0, 10), min_size=1, max_size=6, unique_by=lambda value: round(value)))
 def test_labels_that_do_not_touch_stay(wanted):
     assert spread_labels(wanted, 1e-6, 0.0, 10.0) == pytest.approx(wanted, abs=1e-5)
+
+
+@given(low=st.floats(-2, 2), width=st.floats(0.01, 5))
+def test_ticks_of_shares_say_where_they_are(low, width):
+    axes = new_figure(4, 3).subplots()
+    axes.set_xlim(low, low + width)
+    value_axis(axes, "x", share=True)
+    for place, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True):
+        written = float(label.get_text().replace("−", "-").replace(",", "").rstrip("%")) / 100
+        assert written == pytest.approx(place, abs=1e-9)
 
 
 def test_colours_do_not_depend_on_the_order():

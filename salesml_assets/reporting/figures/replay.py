@@ -11,7 +11,6 @@ from matplotlib.dates import date2num, num2date
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from salesml_assets.reporting.formats import clean
 from salesml_assets.reporting.style import (
@@ -48,8 +47,7 @@ def replay_figure(weeks: pd.DataFrame, events: pd.DataFrame) -> Figure:
         axes.plot(days, weeks[f"first_{name}"], color=BASELINE, linestyle=(0, (4, 2)))
         axes.plot(days, weeks[name], color=BLUE, linewidth=2, marker="o", markersize=3.5)
         axes.margins(y=0.15)
-        value_axis(axes, "y", label, share=True)
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], min_n_ticks=3))  # whole percents
+        value_axis(axes, "y", label, share=True, bins=5)
     biases.axhline(0, color=MUTED, linewidth=0.8)
     for axes in (errors, biases, seen):
         for begins, ends in zip(_numbers(events["begins"]), _numbers(events["ends"]), strict=True):
