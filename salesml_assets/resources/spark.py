@@ -68,7 +68,7 @@ def spark_config(settings: Settings) -> dict[str, str]:
     else:
         values["spark.jars"] = ",".join(jars)
     properties = {
-        name.replace("delta.", "spark.databricks.delta.properties.defaults.", 1): value
+        f"spark.databricks.delta.properties.defaults.{name.removeprefix('delta.')}": value
         for name, value in TABLE_PROPERTIES.items()
     }
     return values | properties | _partitions(settings) | _s3(settings) | settings.spark.config

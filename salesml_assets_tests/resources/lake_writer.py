@@ -16,11 +16,24 @@ PAUSE = f"CASE WHEN id % {ROWS // TASKS} = 0 THEN reflect('java.lang.Thread', 's
 
 def main(root: str, kind: str) -> None:
     """Writes generation after generation; all rows of one have its number."""
-    settings = Settings(lake={"root": root}, spark={"master": "local[2]", "driver_memory": "1g"})
     lake = Lakehouse(root)
     if kind == "memory":
-        for generation in range(lake.version("numbers") + 1 if lake.exists("numbers") else 0, 1_000_000):
-            lake.write_arrow(pa.table({"id": range(ROWS), "generation": [generation] * ROWS}), "numbers")
+        write_from_memory(lake)
+    else:
+        write_by_spark(lake, kind)
+
+
+def write_from_memory(lake: Lakehouse) -> None:
+    """Goes on where a killed writer left the table."""
+    generation = lake.version("numbers") + 1 if lake.exists("numbers") else 0
+    while True:
+        lake.write_arrow(pa.table({"id": range(ROWS), "generation": [generation] * ROWS}), "numbers")
+        generation += 1
+
+
+def write_by_spark(lake: Lakehouse, kind: str) -> None:
+    """Writes the whole table, or its months, in tasks that take their time."""
+    settings = Settings(lake={"root": lake.root}, spark={"master": "local[2]", "driver_memory": "1g"})
     with spark_session(settings) as spark:
         for generation in range(1_000):
             month = F.when(F.col("id") < ROWS // 2, MONTHS[0]).otherwise(MONTHS[1])
