@@ -256,6 +256,8 @@ class Lakehouse:
     def write_arrow(self, rows: pa.Table, name: str, *, run_id: str | None = None) -> Commit:
         """Like `write`, for rows that are in memory; without Java, and in a hundredth of Spark's second.
 
+        Rows keep their order.
+
         Raises:
             LakeError: The root `is_odd`.
         """
@@ -265,7 +267,7 @@ class Lakehouse:
             raise LakeError(f"{masked(self.path(name))}: below a folder of such a name only Spark can write")
         write_deltalake(
             _rust_address(self.path(name)),
-            rows,
+            rows.combine_chunks(),  # several chunks come out in any order
             mode="overwrite",
             schema_mode="overwrite",
             configuration=TABLE_PROPERTIES,

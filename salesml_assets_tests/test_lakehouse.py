@@ -63,6 +63,13 @@ def test_rows_in_memory_replace_what_spark_wrote_and_the_other_way_round(spark, 
     assert [len(lake.read_pandas("sales", version=version)) for version in range(3)] == [1, 2, 1]
 
 
+def test_rows_in_memory_keep_their_order(lake):
+    pieces = pa.concat_tables([pa.table({"id": range(first, first + 3)}) for first in range(0, 12, 3)])
+    for _ in range(20):
+        lake.write_arrow(pieces, "numbers")
+        assert lake.read_pandas("numbers")["id"].tolist() == list(range(12))
+
+
 def test_tables_in_memory_have_the_properties_of_sparks(spark, lake):
     lake.write(spark.range(1), "by_spark")
     lake.write_arrow(pa.table({"id": [0]}), "in_memory")
