@@ -41,6 +41,7 @@ class SourceSummary:
         canonical: The canonical columns that it has, each with its Spark SQL expression.
         first_date: First day between `sales.first_month` and today.
         last_date: Last day up to today.
+        weekdays: Weekdays (Monday is 0) on which something was ever sold.
         rows: Rows that meet `sales.filter`.
         left_out: Rows that do not.
     """
@@ -49,6 +50,7 @@ class SourceSummary:
     canonical: dict[str, str]
     first_date: dt.date
     last_date: dt.date
+    weekdays: frozenset[int]
     rows: int
     left_out: int
 
@@ -188,6 +190,7 @@ def _summarize(
         F.count_if(readable & (date < F.lit(first))).alias("early"),
         F.min(F.when(usable, date)).alias("first"),
         F.max(F.when(usable, date)).alias("last"),
+        F.collect_set(F.when(usable, F.weekday(date))).alias("weekdays"),
     ).first()
     assert found is not None
     if found["readable"] == 0:
@@ -205,7 +208,15 @@ def _summarize(
         )
     _check_horizon(found["first"], found["last"], settings)
     columns = [name for name in delivered.columns if name != CORRUPT]
-    return SourceSummary(columns, mapped, found["first"], found["last"], found["rows"], found["left_out"])
+    return SourceSummary(
+        columns,
+        mapped,
+        found["first"],
+        found["last"],
+        frozenset(found["weekdays"]),
+        found["rows"],
+        found["left_out"],
+    )
 
 
 def _check_horizon(first: dt.date, last: dt.date, settings: Settings) -> None:

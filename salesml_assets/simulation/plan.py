@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,19 +88,24 @@ def load_simulation(file: Path) -> Simulation:
         raise ConfigurationError(f"{file.name}: {explain(error)}") from None
 
 
-def replayed_weeks(simulation: Simulation, first_day: dt.date, last_day: dt.date, needed_days: int) -> list[dt.date]:
+def replayed_weeks(
+    simulation: Simulation, first_day: dt.date, last_day: dt.date, weekdays: Collection[int], needed_days: int
+) -> list[dt.date]:
     """The Mondays of the weeks that are replayed.
 
     Args:
         simulation: What is wanted.
         first_day: First day of the source.
         last_day: Last day of the source; a week that it does not complete is left out.
+        weekdays: Weekdays (Monday is 0) on which the source ever sells: a week is complete without the others.
         needed_days: Days of history that the first training needs.
 
     Raises:
         ConfigurationError: The source has not so many weeks.
     """
     end = last_day + dt.timedelta(1)
+    while end.weekday() and end.weekday() not in weekdays:
+        end += dt.timedelta(1)
     end -= dt.timedelta(end.weekday())
     first = simulation.first_week or end - simulation.weeks * WEEK
     if first + simulation.weeks * WEEK > end:

@@ -114,7 +114,7 @@ class Replay:
         self.show("looking at the source ...")
         source = preflight(spark, self.real)
         needed = needed_steps(self.real) * (7 if self.real.forecast.frequency.startswith("W") else 1)
-        mondays = replayed_weeks(self.simulation, source.first_date, source.last_date, needed)
+        mondays = replayed_weeks(self.simulation, source.first_date, source.last_date, source.weekdays, needed)
         self.show("splitting the source into weeks ...")
         columns = split_source(spark, self.real, mondays, self.folder.weeks)
         deliver_history(self.folder.weeks, self.folder.source, mondays)

@@ -46,6 +46,7 @@ def test_a_source_that_works(spark: SparkSession, made: Callable[..., Settings])
     assert summary.columns == ["data_venda", "produto", "quantidade", "valor_total", "status", "promo"]
     assert list(summary.canonical) == ["date", "product", "quantity", "revenue"]
     assert (summary.first_date, summary.last_date) == (FIRST, FIRST + dt.timedelta(99))
+    assert summary.weekdays == set(range(7))
     assert (summary.rows, summary.left_out) == (104, 0)
 
 

@@ -11,6 +11,7 @@ from salesml_assets.config import ConfigurationError, Settings, overlaid
 from salesml_assets.simulation.plan import Event, Simulation, load_simulation, replayed_weeks
 
 FIRST, LAST = dt.date(2024, 1, 3), dt.date(2024, 12, 12)  # a Wednesday and a Thursday
+DAILY = range(7)
 
 
 @pytest.mark.parametrize(
@@ -44,23 +45,31 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_the_last_whole_weeks_are_replayed() -> None:
-    weeks = replayed_weeks(Simulation(weeks=3), FIRST, LAST, 100)
+    weeks = replayed_weeks(Simulation(weeks=3), FIRST, LAST, DAILY, 100)
     assert weeks == [dt.date(2024, 11, 18), dt.date(2024, 11, 25), dt.date(2024, 12, 2)]
-    assert replayed_weeks(Simulation(weeks=1), FIRST, dt.date(2024, 12, 15), 100) == [dt.date(2024, 12, 9)]
+    assert replayed_weeks(Simulation(weeks=1), FIRST, dt.date(2024, 12, 15), DAILY, 100) == [dt.date(2024, 12, 9)]
+
+
+def test_a_week_is_whole_without_the_weekdays_on_which_nothing_is_ever_sold() -> None:
+    friday, saturday = dt.date(2024, 12, 13), dt.date(2024, 12, 14)
+    but_sundays = range(6)
+    assert replayed_weeks(Simulation(weeks=1), FIRST, saturday, but_sundays, 100) == [dt.date(2024, 12, 9)]
+    assert replayed_weeks(Simulation(weeks=1), FIRST, friday, but_sundays, 100) == [dt.date(2024, 12, 2)]
+    assert replayed_weeks(Simulation(weeks=1), FIRST, saturday, DAILY, 100) == [dt.date(2024, 12, 2)]
 
 
 def test_a_first_week_can_be_named() -> None:
     named = Simulation(weeks=2, first_week=dt.date(2024, 7, 1))
-    assert replayed_weeks(named, FIRST, LAST, 100) == [dt.date(2024, 7, 1), dt.date(2024, 7, 8)]
+    assert replayed_weeks(named, FIRST, LAST, DAILY, 100) == [dt.date(2024, 7, 1), dt.date(2024, 7, 8)]
     with pytest.raises(ConfigurationError, match="the last whole week of the source, which ends on 2024-12-08"):
-        replayed_weeks(Simulation(weeks=2, first_week=dt.date(2024, 12, 2)), FIRST, LAST, 100)
+        replayed_weeks(Simulation(weeks=2, first_week=dt.date(2024, 12, 2)), FIRST, LAST, DAILY, 100)
 
 
 def test_too_many_weeks_are_refused_with_the_most_that_work() -> None:
     with pytest.raises(ConfigurationError, match="at most 34 weeks can be replayed") as error:
-        replayed_weeks(Simulation(weeks=40), FIRST, LAST, 100)
+        replayed_weeks(Simulation(weeks=40), FIRST, LAST, DAILY, 100)
     assert "there are 61 days of sales, and the first training needs 100" in str(error.value)
-    assert replayed_weeks(Simulation(weeks=34), FIRST, LAST, 100)
+    assert replayed_weeks(Simulation(weeks=34), FIRST, LAST, DAILY, 100)
 
 
 def test_events_begin_and_end() -> None:
