@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.drift.events import draw
+from benchmarks.drift.events import MOVES, Event, draw
 from benchmarks.drift.measure import injected, quiet
-from benchmarks.drift.sales import generated, online_retail
+from benchmarks.drift.sales import Sales, generated, online_retail
 from benchmarks.drift.tables import markdown, summary
 from salesml_assets.drift.parameters import DriftParameters
 
@@ -29,16 +29,13 @@ def main() -> None:
         started = time.perf_counter()
         calm = pd.DataFrame(list(quiet(sales, parameters)))
         print(f"{sales.name}: {len(calm)} quiet weeks in {time.perf_counter() - started:.0f} s", flush=True)
-        rows = []
-        for number, event in enumerate(draw(sales, options.events, options.seed), start=1):
-            rows.append(injected(sales, event, parameters))
-            if number % 10 == 0:
-                print(f"{sales.name}: {number} of {options.events} events", flush=True)
-        events = pd.DataFrame(rows)
-        summaries.append(summary(sales.name, calm, events))
+        events = [measured(sales, draw(sales, options.events, options.seed), parameters)]
+        if sales.whole:  # its rows are orders
+            events.append(measured(sales, draw(sales, options.events // 3, options.seed, MOVES, "orders"), parameters))
+        summaries.append(summary(sales.name, calm, *events))
         raw[sales.name] = {
             "quiet": json.loads(calm.to_json(orient="records")),
-            "events": json.loads(events.to_json(orient="records")),
+            "events": json.loads(pd.concat(events).to_json(orient="records")),
         }
     RESULTS.mkdir(exist_ok=True)
     settings = dataclasses.asdict(parameters)
@@ -47,6 +44,15 @@ def main() -> None:
     text = markdown(summaries, settings)
     (RESULTS / "drift.md").write_text(text, encoding="utf-8")
     print(text)
+
+
+def measured(sales: Sales, events: list[Event], parameters: DriftParameters) -> pd.DataFrame:
+    rows = []
+    for number, event in enumerate(events, start=1):
+        rows.append(injected(sales, event, parameters))
+        if number % 10 == 0 or number == len(events):
+            print(f"{sales.name}: {number} of {len(events)} events", flush=True)
+    return pd.DataFrame(rows)
 
 
 main()

@@ -1,4 +1,8 @@
-"""Events that change a third of the volume from one week on."""
+"""Events that change a third of the volume from one week on.
+
+The kinds, and what they do to rows, are those of `salesml simulate`: a level shift and a product mix change the
+quantities of rows. Where rows are orders, the same shift may come as more or fewer of them: drawn and told apart.
+"""
 
 from dataclasses import dataclass
 
@@ -8,7 +12,9 @@ import polars as pl
 from benchmarks.drift.sales import Sales
 
 KINDS = ("level shift", "price change", "product mix", "outage with zeros", "new category", "stopped feed")
+MOVES = ("level shift", "product mix")
 SHARE = 1 / 3
+SMALLEST, LARGEST = 0.3, 0.6
 WEEKS_OF_VOLUME = 8
 
 
@@ -17,7 +23,7 @@ class Event:
     """What happens to a third of the volume, drawn as whole series at random.
 
     `size` is signed for level and price. `way` tells how a level or the mix moves: by quantities (each row's quantity
-    changes) or by orders (rows are added or left out); a history with one row per series and day knows only the first.
+    changes) or by orders (rows are added or left out).
     """
 
     kind: str
@@ -32,18 +38,16 @@ class Event:
         return f"{self.kind} ({self.way})" if self.way else self.kind
 
 
-def draw(sales: Sales, count: int, seed: int, smallest: float = 0.3, largest: float = 0.6) -> list[Event]:
-    """Events of all kinds in turn, at random dates, of random size and sign, on models of 1 to 4 weeks of age."""
+def draw(sales: Sales, count: int, seed: int, kinds: tuple[str, ...] = KINDS, way: str = "quantities") -> list[Event]:
+    """Events of the kinds in turn, at random dates, of random size and sign, on models of 1 to 4 weeks of age."""
     rng = np.random.default_rng(seed)
     events = []
     for number in range(count):
-        kind, round_ = KINDS[number % len(KINDS)], number // len(KINDS)
-        moves = kind in ("level shift", "product mix")
-        way = ("orders" if sales.whole and round_ % 2 else "quantities") if moves else ""
+        kind, round_ = kinds[number % len(kinds)], number // len(kinds)
         sign = 1 if (round_ // 2) % 2 else -1
-        size = float(rng.uniform(smallest, largest)) * (sign if kind in ("level shift", "price change") else 1)
+        size = float(rng.uniform(SMALLEST, LARGEST)) * (sign if kind in ("level shift", "price change") else 1)
         week = int(rng.integers(sales.first, sales.weeks - 1))
-        events.append(Event(kind, way, size, week, int(rng.integers(1, 5)), number))
+        events.append(Event(kind, way if kind in MOVES else "", size, week, int(rng.integers(1, 5)), number))
     return events
 
 
