@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,3 +28,14 @@ def hadoop_path(spark: SparkSession, path: str) -> Any:
 def file_system(spark: SparkSession, path: str) -> Any:
     """Hadoop's `FileSystem` behind an address."""
     return hadoop_path(spark, path).getFileSystem(configuration(spark))
+
+
+@contextmanager
+def parquet_footer(spark: SparkSession, path: Any) -> Iterator[Any]:
+    """Java's reader of a Parquet file, which has read the footer and nothing else; `path` is Hadoop's."""
+    parquet = java(spark).org.apache.parquet.hadoop
+    reader = parquet.ParquetFileReader.open(parquet.util.HadoopInputFile.fromPath(path, configuration(spark)))
+    try:
+        yield reader
+    finally:
+        reader.close()

@@ -1,8 +1,8 @@
 """The Delta tables of the lake: one folder per table under one root, on disk or on s3a://.
 
 Each write is one commit, so a reader sees the table before it or after it, never between. Spark writes what it has
-computed. What is in memory, and what is only looked at (version, history, small reads), goes through the `deltalake`
-package, which needs no Java.
+computed; months are replaced by Delta in Spark. Commits of whole tables, what is in memory, and what is only looked at
+(version, history, small reads) go through the `deltalake` package, which needs no Java.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,9 @@ UNDATED = "undated"  # the bucket of rows without a usable date in a month colum
 # Numbers that fit into a wider column: a month of whole prices is no other type than a month of broken ones.
 _WIDER = {("integer", "long"), ("integer", "double"), ("long", "double"), ("float", "double")}
 _OTHER_TYPE = {"DELTA_FAILED_TO_MERGE_FIELDS", "DELTA_MERGE_INCOMPATIBLE_DATATYPE"}  # Delta's names of the error
+# Else Spark leaves a file `_SUCCESS` in each folder.
+_MARKS = "mapreduce.fileoutputcommitter.marksuccessfuljobs"
+_ROWS = "rows"  # key in a commit of ours: how many it wrote
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 # Spark takes paths of files with some of these for patterns, and `deltalake` writes no table below the others.
 _ODD = re.compile(r"[{}\[\]*?\\^|]")
@@ -191,9 +195,13 @@ class Lakehouse:
         if old:
             table.vacuum(**options, dry_run=False)
         if "://" not in self.root:
-            for path in old:
-                file = Path(self.path(name), path)
+            root = Path(self.path(name))
+            for file in (root / path for path in old):
                 file.with_name(f".{file.name}.crc").unlink(missing_ok=True)  # Hadoop's, beside each file on disk
+            folders = {folder for path in old for folder in Path(path).parents if folder.name}
+            for folder in sorted(folders, reverse=True):  # inner ones first
+                if not any((root / folder).iterdir()):
+                    (root / folder).rmdir()
         return len(old)
 
     def read_pandas(
@@ -251,7 +259,37 @@ class Lakehouse:
         Returns:
             The commit just made.
         """
-        return self._write(frame, name, None, None, run_id)
+        from salesml_assets.plain_files import is_plain
+
+        table = self.open(name) if self.exists(name) else None
+        by_month = table is not None and table.metadata().partition_columns
+        if self.is_odd or by_month or not is_plain(frame.schema):
+            return self._write(frame, name, None, None, run_id)
+        return self._replace(frame, name, table, run_id)
+
+    def _replace(self, frame: DataFrame, name: str, table: DeltaTable | None, run_id: str | None) -> Commit:
+        from deltalake import CommitProperties
+        from deltalake.transaction import create_table_with_add_actions
+
+        from salesml_assets.plain_files import added_files, delta_schema, rows_of
+
+        folder = f"{self.path(name)}/{uuid.uuid4()}"  # what a broken write leaves there, no version of the table names
+        frame.write.option(_MARKS, "false").parquet(folder)
+        files, schema = added_files(frame.sparkSession, folder), delta_schema(frame.schema)
+        noted = {"userMetadata": _note(run_id), _ROWS: str(sum(map(rows_of, files)))}
+        properties = CommitProperties(custom_metadata=noted)
+        if table:
+            table.create_write_transaction([*files], "overwrite", schema, commit_properties=properties)
+        else:
+            create_table_with_add_actions(
+                _rust_address(self.path(name)),
+                schema,
+                files,
+                configuration=TABLE_PROPERTIES,
+                storage_options=self._options,
+                commit_properties=properties,
+            )
+        return self.history(name, limit=1)[0]
 
     def write_arrow(self, rows: pa.Table, name: str, *, run_id: str | None = None) -> Commit:
         """Like `write`, for rows that are in memory; without Java, and in a hundredth of Spark's second.
@@ -394,7 +432,8 @@ def _commit(entry: dict[str, Any]) -> Commit:
         version=entry["version"],
         timestamp=dt.datetime.fromtimestamp(entry["timestamp"] / 1000, tz=dt.UTC),
         operation=entry["operation"],
-        rows_written=int(metrics.get("numOutputRows", metrics.get("num_added_rows", 0))),  # Spark's name, deltalake's
+        # Spark's name, that of `deltalake`, our own.
+        rows_written=int(metrics.get("numOutputRows", metrics.get("num_added_rows", entry.get(_ROWS, 0)))),
         rows_removed=None if removed is None else int(removed),
         run_id=_run_id(entry.get("userMetadata")),
     )

@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 
 import hypothesis.strategies as st
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
-from pyspark.errors import PythonException
+from pyspark.errors import AnalysisException, PythonException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import LongType
@@ -61,6 +62,55 @@ def test_rows_in_memory_replace_what_spark_wrote_and_the_other_way_round(spark, 
     lake.write(sales(spark, ("b", 2.0, "2011-02")), "sales")
     assert rows_of(lake, "sales") == [("b", 2.0, "2011-02")]
     assert [len(lake.read_pandas("sales", version=version)) for version in range(3)] == [1, 2, 1]
+
+
+ALL_TYPES = """
+    id, cast(id AS tinyint) AS tiny, cast(id AS smallint) AS small, cast(id AS int) AS whole, id / 3 AS part,
+    cast(id / 3 AS float) AS short, id > 1 AS flag, cast(id AS string) AS text, cast(id AS binary) AS bytes,
+    cast(id AS decimal(12, 2)) AS money, date '2011-12-09' AS day, timestamp '2011-12-09 08:30:00.25' AS moment,
+    nullif(id, 2) AS `maybe_ä.b`, array(id, null) AS list, map('a', id) AS names, struct(id, 'x' AS inner) AS both
+"""
+
+
+def test_a_whole_table_is_the_one_that_delta_would_write(spark, lake):
+    frame = spark.sql(f"SELECT {ALL_TYPES} FROM range(0, 4, 1, 2)")
+    lake.write(frame, "ours")
+    frame.write.format("delta").save(lake.path("deltas"))
+
+    ours, deltas = lake.open("ours"), lake.open("deltas")
+    assert ours.schema().to_json() == deltas.schema().to_json()
+    assert (ours.protocol(), ours.metadata().configuration) == (deltas.protocol(), deltas.metadata().configuration)
+    assert lake.size("ours").rows == lake.size("deltas").rows == 4
+    by_delta = [spark.read.format("delta").load(lake.path(name)) for name in ("ours", "deltas")]
+    assert by_delta[0].schema == by_delta[1].schema == lake.read(spark, "ours").schema
+    rows = [sorted(each.collect(), key=lambda row: row.id) for each in (*by_delta, lake.read(spark, "ours"), frame)]
+    assert rows[0] == rows[1] == rows[2] == rows[3]
+    pd.testing.assert_frame_equal(*(lake.read_pandas(name).sort_values("id") for name in ("ours", "deltas")))
+
+
+@pytest.mark.parametrize("name", ["a b", "a,b", "a=b", "a\tb", 'a"(', "a\nb"])
+def test_names_that_delta_refuses_are_refused(spark, lake, name):
+    for frame in (spark.range(1).toDF(name), spark.range(1).select(F.struct(F.col("id").alias(name)).alias("outer"))):
+        with pytest.raises(AnalysisException, match="DELTA_INVALID_CHARACTERS_IN_COLUMN_NAMES"):
+            lake.write(frame, "numbers")
+
+
+def test_delta_goes_on_with_a_table_that_it_has_not_written(spark, lake):
+    lake.write(spark.range(3), "numbers")
+    spark.range(3, 5).write.format("delta").mode("append").save(lake.path("numbers"))
+    assert lake.write(spark.range(7), "numbers").version == 2
+    assert [lake.read(spark, "numbers", version).count() for version in range(3)] == [3, 5, 7]
+    assert spark.read.format("delta").option("versionAsOf", 1).load(lake.path("numbers")).count() == 5
+
+
+def test_a_table_without_rows_and_one_with_newer_types(spark, lake):
+    assert lake.write(spark.range(0), "numbers").rows_written == 0
+    assert (lake.read(spark, "numbers").count(), len(lake.read_pandas("numbers"))) == (0, 0)
+    clock = spark.sql("SELECT timestamp_ntz '2011-12-09 08:30:00' AS moment")
+    assert lake.write(clock, "clock").rows_written == 1
+    assert lake.read(spark, "clock").collect() == clock.collect()
+    assert lake.write(spark.range(2), "clock").rows_written == 2
+    assert lake.read(spark, "clock").count() == 2
 
 
 def test_rows_in_memory_keep_their_order(lake):
@@ -116,12 +166,20 @@ def test_files_that_no_kept_version_needs_are_removed(spark, lake):
         leftover = Path(lake.path("numbers"), f"{name}.parquet")
         leftover.write_bytes(b"a write that broke off")
         os.utime(leftover, (time.time() - age * 86_400,) * 2)
-    before = set(Path(lake.path("numbers")).glob("*.parquet"))
+    unfinished = Path(lake.path("numbers"), "broken", "_temporary", "0", "part-0.parquet")
+    unfinished.parent.mkdir(parents=True)
+    unfinished.touch()
+    os.utime(unfinished, (time.time() - 40 * 86_400,) * 2)
+    before = set(Path(lake.path("numbers")).rglob("*.parquet"))
     removed = lake.remove_old_files("numbers", 25)
-    after = set(Path(lake.path("numbers")).glob("*.parquet"))
+    after = set(Path(lake.path("numbers")).rglob("*.parquet"))
 
     assert removed == len(before) - len(after) > 1
     assert not [file for file in before - after if file.with_name(f".{file.name}.crc").exists()]
+    assert not [
+        folder for folder in Path(lake.path("numbers")).rglob("*") if folder.is_dir() and not any(folder.iterdir())
+    ]
+    assert unfinished not in after
     # The versions were replaced 30, 20 and 10 days ago.
     assert [lake.read_pandas("numbers", version=version).shape[0] for version in (1, 2, 3)] == [2, 3, 4]
     with pytest.raises(Exception, match="parquet"):

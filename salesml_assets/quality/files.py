@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from salesml_assets.hadoop import configuration, file_system, hadoop_path, java
+from salesml_assets.hadoop import configuration, file_system, hadoop_path, java, parquet_footer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,14 +79,8 @@ def group_by_head(paths: list[str], head: Callable[[str], str]) -> dict[str, lis
 
 def parquet_schema(spark: SparkSession, path: str) -> str:
     """The columns of a Parquet file as its footer states them, one per line, without nullability."""
-    parquet = java(spark).org.apache.parquet.hadoop
-    reader = parquet.ParquetFileReader.open(
-        parquet.util.HadoopInputFile.fromPath(hadoop_path(spark, path), configuration(spark))
-    )
-    try:
-        lines = reader.getFileMetaData().getSchema().toString().splitlines()[1:]
-    finally:
-        reader.close()
+    with parquet_footer(spark, hadoop_path(spark, path)) as footer:
+        lines = footer.getFileMetaData().getSchema().toString().splitlines()[1:]
     return "\n".join(lines).replace("  required ", "  optional ")
 
 
