@@ -104,11 +104,7 @@ class Lakehouse:
 
     def exists(self, name: str) -> bool:
         """Whether the table has a version to read; a folder in which a first write broke off is no table."""
-        try:
-            self.open(name)
-        except LakeError:
-            return False
-        return True
+        return self._found(name) is not None
 
     def open(self, name: str, version: int | None = None) -> DeltaTable:
         """The table through the `deltalake` package (no Java).
@@ -261,7 +257,7 @@ class Lakehouse:
         """
         from salesml_assets.plain_files import is_plain
 
-        table = self.open(name) if self.exists(name) else None
+        table = self._found(name)
         by_month = table is not None and table.metadata().partition_columns
         if self.is_odd or by_month or not is_plain(frame.schema):
             return self._write(frame, name, None, None, run_id)
@@ -370,6 +366,12 @@ class Lakehouse:
                 ) from error
             raise
         return self.history(name, limit=1)[0]
+
+    def _found(self, name: str) -> DeltaTable | None:
+        try:
+            return self.open(name)
+        except LakeError:
+            return None
 
     @property
     def _options(self) -> dict[str, str] | None:
