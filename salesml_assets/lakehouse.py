@@ -127,6 +127,11 @@ class Lakehouse:
         """Number of the table's latest version."""
         return self.open(name).version()
 
+    def identity(self, name: str) -> str | None:
+        """What tells a table from one that lay in the same place before it; None if there is none."""
+        table = self._found(name)
+        return str(table.metadata().id) if table else None
+
     def history(self, name: str, limit: int | None = None) -> list[Commit]:
         """The table's versions, newest first."""
         return [_commit(entry) for entry in self.open(name).history(limit)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -147,6 +148,26 @@ def test_the_log_tells_size_history_and_runs(spark, lake):
     assert lake.size("numbers").rows == 20
     assert lake.size("numbers", 0).bytes == sum(os.stat(file).st_size for file in lake.open("numbers", 0).file_uris())
     assert lake.columns("numbers") == {"id": "long", "names": "array<string>", "s": "struct<x: double>"}
+
+
+def test_a_table_has_its_identity_until_it_is_made_anew(spark, lake):
+    assert lake.identity("numbers") is None
+    months = spark.range(2).withColumn("_month", F.lit("2024-01"))
+    writes = [
+        lambda: lake.write(spark.range(1), "numbers"),
+        lambda: lake.write(spark.range(1).withColumn("more", F.lit("x")), "numbers"),
+        lambda: lake.write_arrow(pa.table({"other": [1.5]}), "numbers"),
+        lambda: lake.write_all_months(months, "numbers", "_month"),
+        lambda: lake.write_months(months, "numbers", "_month", ["2024-01"]),
+    ]
+    known = set()
+    for write in writes:
+        write()
+        known.add(lake.identity("numbers"))
+    assert len(known) == 1
+    shutil.rmtree(lake.path("numbers"))
+    writes[0]()
+    assert lake.identity("numbers") not in known
 
 
 def test_versions_of_a_year_stay_known(spark, lake):

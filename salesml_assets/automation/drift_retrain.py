@@ -7,12 +7,13 @@ model learned from. So nothing depends on when the daemon looked, and old sales 
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from collections.abc import Iterable
 
 import dagster as dg
 
 from salesml_assets.assets.monitoring import DRIFT
 from salesml_assets.assets.production import MODEL
+from salesml_assets.automation.history import Made, table_history
 from salesml_assets.automation.jobs import JOB, partition_range_tags
 from salesml_assets.config import Settings
 from salesml_assets.drift.retrain import Evaluation, Retrain, RetrainRules, should_retrain
@@ -35,14 +36,15 @@ def drift_sensor(settings: Settings) -> dg.SensorDefinition:
         description="Starts a retrain when a check of drift has failed, once for each drift.",
     )
     def drift_retrain(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        reports = _materializations(context.instance, DRIFT)
+        reports = list(table_history(context.instance, DRIFT, settings, REMEMBERED))
         if not reports:
             return dg.SkipReason("Drift has not been measured yet.")
-        judged = {_week(metadata["judged week"]): metadata for _, metadata in reversed(reports) if _after(metadata)}
+        judged = {_week(made.metadata["judged week"]): made.metadata for made in reversed(reports) if _is_new(made)}
         if not judged:
             return dg.SkipReason("There are no new weeks since the model was trained.")
         evaluations = [Evaluation(week, metadata["drifted"] != "none") for week, metadata in judged.items()]
-        decision = should_retrain(evaluations, past_retrains(context.instance), max(judged), rules)
+        models = list(table_history(context.instance, MODEL, settings, REMEMBERED))
+        decision = should_retrain(evaluations, past_retrains(context.instance, models), max(judged), rules)
         if not decision.start:
             return dg.SkipReason(f"No retrain: {decision.reason}.")
         newest = judged[max(judged)]
@@ -50,32 +52,28 @@ def drift_sensor(settings: Settings) -> dg.SensorDefinition:
             STARTED_BY_TAG: f"drift of {newest['drifted']} in the week from {newest['judged week']}: {decision.reason}",
             DRIFT_WEEK_TAG: str(newest["judged week"]),
         }
-        return dg.RunRequest(run_key=decision.key, tags=partition_range_tags(settings) | tags)
+        # In another lake there may be a drift of the same week.
+        run_key = f"{decision.key}-{models[0].run[:8]}"
+        return dg.RunRequest(run_key=run_key, tags=partition_range_tags(settings) | tags)
 
     return drift_retrain
 
 
-def _materializations(instance: dg.DagsterInstance, asset: str) -> list[tuple[str, dict[str, Any]]]:
-    """Run and metadata of an asset's materializations, newest first."""
-    records = instance.fetch_materializations(dg.AssetKey(asset), limit=REMEMBERED).records
-    return [
-        (record.run_id, {name: value.value for name, value in record.asset_materialization.metadata.items()})
-        for record in records
-        if record.asset_materialization is not None
-    ]
-
-
-def _after(metadata: dict[str, Any]) -> bool:
+def _is_new(made: Made) -> bool:
     """Whether a report judges a week that the model has not learned from: only there can it have drifted since."""
-    return _week(metadata["judged week"]) > _week(metadata["learned until the week"])
+    return _week(made.metadata["judged week"]) > _week(made.metadata["learned until the week"])
 
 
-def past_retrains(instance: dg.DagsterInstance) -> list[Retrain]:
+def past_retrains(instance: dg.DagsterInstance, models: Iterable[Made]) -> list[Retrain]:
     """The runs of the retrain job that made a model, run or wait, whatever started them, and those that drift started.
 
     A retrain that failed and was not started by a drift does not count: it answered none.
+
+    Args:
+        instance: Dagster's instance.
+        models: What has become of the production model.
     """
-    learned = {run: _week(metadata["learned up to"]) for run, metadata in _materializations(instance, MODEL)}
+    learned = {model.run: _week(model.metadata["learned up to"]) for model in models}
     retrains = []
     for run in instance.get_runs(dg.RunsFilter(job_name=JOB), limit=REMEMBERED):
         if run.status not in ENDED:

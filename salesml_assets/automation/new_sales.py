@@ -9,19 +9,23 @@ import dagster as dg
 from pydantic import BaseModel
 
 from salesml_assets.assets.ingestion import monthly_partitions
+from salesml_assets.automation.history import table_history
 from salesml_assets.automation.jobs import LOAD_JOB, partition_range_tags
 from salesml_assets.config import Settings
 from salesml_assets.lakehouse import UNDATED
 from salesml_assets.quality.arrivals import Changes, FileState, list_source, look
+from salesml_assets.resources.lake import TABLE_ID
 from salesml_assets.tags import MONTHS_TAGS, range_tags
 
+RAW_SALES = "raw_sales"
 INTERVAL_SECONDS = 30
 READING_SECONDS = 0.8
 
 
 class Cursor(BaseModel):
-    """What has been loaded or is being loaded."""
+    """What has been loaded, or is being loaded, into the table of this id."""
 
+    table: str = ""
     files: dict[str, FileState]
 
 
@@ -36,25 +40,25 @@ def new_sales_sensor(settings: Settings) -> dg.SensorDefinition:
         description="Loads the months of the source that are new or have changed.",
     )
     def new_sales(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        loaded = context.instance.get_latest_materialization_event(dg.AssetKey("raw_sales"))
+        loaded = next(table_history(context.instance, RAW_SALES, settings, limit=1), None)
         if loaded is None:
             return dg.SkipReason("Nothing has been loaded yet: run the job `retrain` once.")
+        table = loaded.metadata[TABLE_ID]
         listed = list_source(settings)
-        if context.cursor is None:
+        cursor = None if context.cursor is None else Cursor.model_validate_json(context.cursor)
+        if cursor is None or cursor.table != table:
             # What was written before the last load is in it; anything younger counts as new.
             known = {
-                address: FileState(stamp=file.stamp)
-                for address, file in listed.items()
-                if file.modified < loaded.timestamp
+                address: FileState(stamp=file.stamp) for address, file in listed.items() if file.modified < loaded.at
             }
         else:
-            known = Cursor.model_validate_json(context.cursor).files
+            known = cursor.files
         state, changes = look(known, listed, settings, READING_SECONDS)
-        cursor = Cursor(files=state).model_dump_json()
+        after = Cursor(table=table, files=state).model_dump_json()
         requests = load_requests(changes, state, settings)
         if not requests:
-            return dg.SensorResult(skip_reason=f"{len(listed):,} files, nothing new.", cursor=cursor)
-        return dg.SensorResult(run_requests=requests, cursor=cursor)
+            return dg.SensorResult(skip_reason=f"{len(listed):,} files, nothing new.", cursor=after)
+        return dg.SensorResult(run_requests=requests, cursor=after)
 
     return new_sales
 

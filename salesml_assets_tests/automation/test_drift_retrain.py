@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from salesml_assets.automation.drift_retrain import drift_sensor
 from salesml_assets.automation.jobs import JOB
-from salesml_assets.config import Settings
+from salesml_assets.config import LakeSettings, Settings
 from salesml_assets.tags import DRIFT_WEEK_TAG, STARTED_BY_TAG
 
 SETTINGS = Settings.model_validate(
     {"sales": {"first_month": "2024-01"}, "clock": {"today": "2024-06-15"}, "drift": {"cool_down_weeks": 3}}
 )
 START = dt.date(2024, 1, 7)
+Table = Callable[[Path, str], dict[str, str]]
 
 
 def week(number: int) -> str:
@@ -25,22 +29,21 @@ def week(number: int) -> str:
 class Platform:
     """What the assets and the run queue would leave in the instance."""
 
-    def __init__(self, instance: dg.DagsterInstance) -> None:
+    def __init__(self, instance: dg.DagsterInstance, lake: Path, table: Table) -> None:
         self.instance = instance
+        self.settings = SETTINGS.model_copy(update={"lake": LakeSettings(root=str(lake))})
+        self.tables = {asset: table(lake, asset) for asset in ("drift_report", "production_model")}
         self.learned = 0
 
     def report(self, judged: int, drifted: str = "none") -> None:
-        self._made(
-            "drift_report",
-            {"judged week": week(judged), "learned until the week": week(self.learned), "drifted": drifted},
-        )
+        metadata = {"judged week": week(judged), "learned until the week": week(self.learned), "drifted": drifted}
+        self.instance.report_runless_asset_event(self._event("drift_report", metadata))
 
     def retrain(self, status: dg.DagsterRunStatus, learned: int | None = None, tags: Any = None) -> None:
         run = self.instance.create_run_for_job(job, tags=tags)
         if learned is not None:
             self.learned = learned
-            event = dg.AssetMaterialization("production_model", metadata={"learned up to": week(learned)})
-            self._log(run, event)
+            self._log(run, self._event("production_model", {"learned up to": week(learned)}))
         if status == dg.DagsterRunStatus.SUCCESS:
             self.instance.report_dagster_event(_ended(run, dg.DagsterEventType.RUN_SUCCESS), run.run_id)
         elif status == dg.DagsterRunStatus.FAILURE:
@@ -48,11 +51,11 @@ class Platform:
 
     def tick(self) -> dg.RunRequest | str:
         with dg.build_sensor_context(self.instance) as context:  # no cursor: a daemon that has just been started
-            result = drift_sensor(SETTINGS).evaluate_tick(context)
+            result = drift_sensor(self.settings).evaluate_tick(context)
         return result.run_requests[0] if result.run_requests else str(result.skip_message)
 
-    def _made(self, asset: str, metadata: dict[str, Any]) -> None:
-        self.instance.report_runless_asset_event(dg.AssetMaterialization(asset, metadata=metadata))
+    def _event(self, asset: str, metadata: dict[str, Any]) -> dg.AssetMaterialization:
+        return dg.AssetMaterialization(asset, metadata=metadata | self.tables[asset])
 
     def _log(self, run: dg.DagsterRun, event: dg.AssetMaterialization) -> None:
         from dagster._core.events import DagsterEvent, StepMaterializationData
@@ -79,11 +82,15 @@ def job() -> None:
     """Runs of this job stand in the history; none is executed here."""
 
 
+@pytest.fixture
+def platform(instance: dg.DagsterInstance, tmp_path: Path, table: Table) -> Platform:
+    return Platform(instance, tmp_path / "lake", table)
+
+
 SUCCESS, FAILURE, QUEUED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.NOT_STARTED
 
 
-def test_one_drift_is_one_retrain(instance: dg.DagsterInstance) -> None:
-    platform = Platform(instance)
+def test_one_drift_is_one_retrain(platform: Platform) -> None:
     assert "not been measured" in str(platform.tick())
     platform.retrain(SUCCESS, learned=0)
     platform.report(0, "input")
@@ -100,8 +107,7 @@ def test_one_drift_is_one_retrain(instance: dg.DagsterInstance) -> None:
     assert "a retrain runs" in str(platform.tick())
 
 
-def test_after_a_retrain_the_same_drift_waits_for_the_cool_down(instance: dg.DagsterInstance) -> None:
-    platform = Platform(instance)
+def test_after_a_retrain_the_same_drift_waits_for_the_cool_down(platform: Platform) -> None:
     platform.retrain(SUCCESS, learned=0)
     platform.report(1, "target")
     platform.retrain(SUCCESS, learned=1)
@@ -114,8 +120,7 @@ def test_after_a_retrain_the_same_drift_waits_for_the_cool_down(instance: dg.Dag
     assert isinstance(platform.tick(), dg.RunRequest)
 
 
-def test_a_drift_that_ended_lets_the_next_one_start_at_once(instance: dg.DagsterInstance) -> None:
-    platform = Platform(instance)
+def test_a_drift_that_ended_lets_the_next_one_start_at_once(platform: Platform) -> None:
     platform.retrain(SUCCESS, learned=0)
     platform.report(1, "target")
     platform.retrain(SUCCESS, learned=1)
@@ -126,8 +131,7 @@ def test_a_drift_that_ended_lets_the_next_one_start_at_once(instance: dg.Dagster
     assert isinstance(platform.tick(), dg.RunRequest)
 
 
-def test_a_retrain_that_fails_is_not_repeated_for_ever(instance: dg.DagsterInstance) -> None:
-    platform = Platform(instance)
+def test_a_retrain_that_fails_is_not_repeated_for_ever(platform: Platform) -> None:
     platform.retrain(SUCCESS, learned=0)
     started = 0
     for number in range(1, 20):
@@ -140,17 +144,50 @@ def test_a_retrain_that_fails_is_not_repeated_for_ever(instance: dg.DagsterInsta
     assert "no more are tried" in str(platform.tick())
 
 
-def test_a_scheduled_retrain_that_failed_answers_no_drift(instance: dg.DagsterInstance) -> None:
-    platform = Platform(instance)
+def test_a_scheduled_retrain_that_failed_answers_no_drift(platform: Platform) -> None:
     platform.retrain(SUCCESS, learned=0)
     platform.report(1, "target")
     platform.retrain(FAILURE)
     assert isinstance(platform.tick(), dg.RunRequest)
 
 
-def test_a_week_that_is_judged_again_counts_once(instance: dg.DagsterInstance) -> None:
-    platform = Platform(instance)
+def test_a_week_that_is_judged_again_counts_once(platform: Platform) -> None:
     platform.retrain(SUCCESS, learned=0)
     platform.report(1, "input")
     platform.report(1)
     assert "no drift" in str(platform.tick()), "corrected sales took the drift away"
+
+
+@pytest.mark.parametrize("lake", ["another lake", "lake"])
+def test_what_another_lake_saw_decides_nothing(
+    instance: dg.DagsterInstance, tmp_path: Path, table: Table, lake: str
+) -> None:
+    """Another shop in the same instance, or a lake in the same place that was deleted since."""
+    before = Platform(instance, tmp_path / lake, table)
+    before.retrain(SUCCESS, learned=0)
+    before.report(4, "target")
+    before.retrain(SUCCESS, learned=4)
+    before.report(9, "target")
+    platform = Platform(instance, tmp_path / "lake", table)
+    assert "not been measured" in str(platform.tick())
+    platform.retrain(SUCCESS, learned=0)
+    platform.report(1)
+    assert "no drift" in str(platform.tick())
+    platform.report(4, "target")
+    request = platform.tick()
+    assert isinstance(request, dg.RunRequest)
+    assert "first on 2024-02-04 has not been answered" in request.tags[STARTED_BY_TAG]
+
+
+def test_the_same_drift_in_a_lake_made_anew_is_another_run(
+    instance: dg.DagsterInstance, tmp_path: Path, table: Table
+) -> None:
+    keys = set()
+    for _ in range(2):
+        platform = Platform(instance, tmp_path / "lake", table)
+        platform.retrain(SUCCESS, learned=0)
+        platform.report(1, "target")
+        request = platform.tick()
+        assert isinstance(request, dg.RunRequest)
+        keys.add(request.run_key)
+    assert len(keys) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -24,6 +25,7 @@ def shop(folder: Path, **sales: str) -> Settings:
         {
             "sales": {"path": str(folder), "first_month": "2024-01", "columns": {"date": "day"}} | sales,
             "clock": {"today": "2024-06-15"},
+            "lake": {"root": str(folder.with_name("lake"))},
         }
     )
 
@@ -41,8 +43,15 @@ def tick(settings: Settings, instance: dg.DagsterInstance, cursor: str | None) -
     return list(result.run_requests or []), str(result.cursor)
 
 
-def loaded(instance: dg.DagsterInstance) -> None:
-    instance.report_runless_asset_event(dg.AssetMaterialization("raw_sales"))
+@pytest.fixture
+def loaded(instance: dg.DagsterInstance, table: Callable[[Path, str], dict[str, str]]) -> Callable[[Settings], None]:
+    """Makes the table of raw sales, as the first run does."""
+
+    def load(settings: Settings) -> None:
+        metadata = table(Path(settings.lake.root), "raw_sales")
+        instance.report_runless_asset_event(dg.AssetMaterialization("raw_sales", metadata=metadata))
+
+    return load
 
 
 def ranges(requests: list[dg.RunRequest]) -> list[tuple[str, str]]:
@@ -54,11 +63,13 @@ def test_nothing_is_done_before_the_first_load(tmp_path: Path, instance: dg.Dags
     assert tick(shop(tmp_path), instance, None)[0] == []
 
 
-def test_a_file_dropped_in_loads_its_months_once(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+def test_a_file_dropped_in_loads_its_months_once(
+    tmp_path: Path, instance: dg.DagsterInstance, loaded: Callable[[Settings], None]
+) -> None:
     source, settings = tmp_path / "sales", shop(tmp_path / "sales")
     source.mkdir()
     write(source / "a.parquet", "2024-01-05", "2024-02-05", "2024-03-05")
-    loaded(instance)
+    loaded(settings)
     requests, cursor = tick(settings, instance, None)
     assert requests == []
     write(source / "b.parquet", "2024-04-01", "2024-01-09", "2024-05-02", age=-10)
@@ -75,16 +86,38 @@ def test_a_file_dropped_in_loads_its_months_once(tmp_path: Path, instance: dg.Da
     assert [request.run_key for request in again] == [request.run_key for request in requests]
 
 
-def test_what_came_between_the_load_and_the_first_look_is_new(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+def test_what_came_between_the_load_and_the_first_look_is_new(
+    tmp_path: Path, instance: dg.DagsterInstance, loaded: Callable[[Settings], None]
+) -> None:
     source = tmp_path / "sales"
     source.mkdir()
     write(source / "a.parquet", "2024-01-05")
-    loaded(instance)
+    loaded(shop(source))
     write(source / "b.parquet", "2024-02-05", age=-60)
     os.utime(source / "b.parquet", (time.time() + 60,) * 2)
     requests, cursor = tick(shop(source), instance, None)
     assert requests == []
     assert list(Cursor.model_validate_json(cursor).files) == [str(source / "a.parquet")]
+
+
+def test_another_lake_begins_anew(
+    tmp_path: Path, instance: dg.DagsterInstance, loaded: Callable[[Settings], None]
+) -> None:
+    """Another shop in the same instance: what its lake holds says nothing of this one's source."""
+    for name, days in {"one": ["2024-01-05"], "other": ["2024-01-05", "2024-02-05"]}.items():
+        (tmp_path / name / "sales").mkdir(parents=True)
+        write(tmp_path / name / "sales" / "a.parquet", *days)
+    one, other = (shop(tmp_path / name / "sales") for name in ("one", "other"))
+    loaded(one)
+    _, cursor = tick(one, instance, None)
+    with dg.build_sensor_context(instance, cursor=cursor) as context:
+        result = new_sales_sensor(other).evaluate_tick(context)
+    assert "Nothing has been loaded yet" in str(result.skip_message)
+    loaded(other)
+    requests, moved = tick(other, instance, cursor)
+    assert requests == [], "its first run has loaded what was there"
+    write(tmp_path / "other" / "sales" / "c.parquet", "2024-03-05")
+    assert ranges(tick(other, instance, moved)[0]) == [("2024-03-01", "2024-03-01")]
 
 
 @pytest.mark.parametrize(
