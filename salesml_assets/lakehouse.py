@@ -1,8 +1,8 @@
 """The Delta tables of the lake: one folder per table under one root, on disk or on s3a://.
 
-Each write is one commit, so a reader sees the table before it or after it, never between. Spark writes what it has
-computed; months are replaced by Delta in Spark. Commits of whole tables, what is in memory, and what is only looked at
-(version, history, small reads) go through the `deltalake` package, which needs no Java.
+Each write is one commit, so a reader sees the table before it or after it, never between. Spark writes the files of
+what it has computed. Commits, what is in memory, and what is only looked at (version, history, small reads) go through
+the `deltalake` package, which needs no Java. Types and names beyond Delta's first version are left to Delta in Spark.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
 
 # Of new tables: 30 days and 7 by default, after which Delta forgets versions, and which files belonged to them.
 TABLE_PROPERTIES = {
@@ -37,7 +38,7 @@ _WIDER = {("integer", "long"), ("integer", "double"), ("long", "double"), ("floa
 _OTHER_TYPE = {"DELTA_FAILED_TO_MERGE_FIELDS", "DELTA_MERGE_INCOMPATIBLE_DATATYPE"}  # Delta's names of the error
 # Else Spark leaves a file `_SUCCESS` in each folder.
 _MARKS = "mapreduce.fileoutputcommitter.marksuccessfuljobs"
-_ROWS = "rows"  # key in a commit of ours: how many it wrote
+_ROWS, _REMOVED = "rows", "rows removed"  # keys in a commit of ours: how many it wrote, and took away
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 # Spark takes paths of files with some of these for patterns, and `deltalake` writes no table below the others.
 _ODD = re.compile(r"[{}\[\]*?\\^|]")
@@ -238,13 +239,11 @@ class Lakehouse:
         Raises:
             LakeError: There is no such table.
         """
-        from pyspark.sql.types import StructType
-
         table = self.open(name, version)
         files = [_spark_address(file) for file in table.file_uris()]
         if not files or table.protocol().min_reader_version > 1 or self.is_odd:
             return spark.read.format("delta").option("versionAsOf", table.version()).load(self.path(name))
-        schema = StructType.fromJson(json.loads(table.schema().to_json()))
+        schema = _spark_schema(table)
         frame = spark.read.schema(schema).option("basePath", self.path(name)).parquet(*files)
         # A month column comes last from the folders' names, wherever it stands in the table.
         return frame.select(*[f"`{column.replace('`', '``')}`" for column in schema.names])
@@ -260,32 +259,73 @@ class Lakehouse:
         Returns:
             The commit just made.
         """
+        return self._write_all(frame, name, None, run_id)
+
+    def _write_all(self, frame: DataFrame, name: str, month_column: str | None, run_id: str | None) -> Commit:
+        table = self._found(name)
+        if self._is_plain(frame, table, month_column):
+            return self._write_plain(frame, name, table, frame.schema, month_column, None, run_id)
+        return self._write_by_delta(frame, name, month_column, None, run_id)
+
+    def _is_plain(self, frame: DataFrame, table: DeltaTable | None, month_column: str | None) -> bool:
+        """Whether files of this frame need nothing that only Delta in Spark can do."""
         from salesml_assets.plain_files import is_plain
 
-        table = self._found(name)
-        by_month = table is not None and table.metadata().partition_columns
-        if self.is_odd or by_month or not is_plain(frame.schema):
-            return self._write(frame, name, None, None, run_id)
-        return self._replace(frame, name, table, run_id)
+        laid_out = [month_column] if month_column else []
+        return (
+            is_plain(frame.schema)
+            and not self.is_odd
+            and (table is None or table.metadata().partition_columns == laid_out)
+        )
 
-    def _replace(self, frame: DataFrame, name: str, table: DeltaTable | None, run_id: str | None) -> Commit:
+    def _write_plain(
+        self,
+        frame: DataFrame,
+        name: str,
+        table: DeltaTable | None,
+        schema: StructType,
+        month_column: str | None,
+        months: Sequence[str] | None,
+        run_id: str | None,
+    ) -> Commit:
+        """Lets Spark write plain files, and commits them in place of all files, or of those of some months."""
         from deltalake import CommitProperties
         from deltalake.transaction import create_table_with_add_actions
 
-        from salesml_assets.plain_files import added_files, delta_schema, rows_of
+        from salesml_assets.plain_files import added_files, delta_schema, months_in, moved_files, rows_of
 
-        folder = f"{self.path(name)}/{uuid.uuid4()}"  # what a broken write leaves there, no version of the table names
-        frame.write.option(_MARKS, "false").parquet(folder)
-        files, schema = added_files(frame.sparkSession, folder), delta_schema(frame.schema)
+        spark, path = frame.sparkSession, self.path(name)
+        folder = f"{path}/{uuid.uuid4()}"  # what a broken write leaves there, no version of the table names
+        if month_column is None:
+            frame.write.option(_MARKS, "false").parquet(folder)
+            files = added_files(spark, folder)
+        else:
+            # Else every task would write a file of its own into every month.
+            laid_out = frame.hint("rebalance", month_column)
+            laid_out.write.option(_MARKS, "false").partitionBy(month_column).parquet(folder)
+            found = months_in(spark, folder).values()
+            if months and (strange := [str(month) for month in found if month not in months]):
+                raise LakeError(f"{name}: a load of {', '.join(months)} has rows of {', '.join(strange)}, too.")
+            files = moved_files(spark, folder, path, month_column)
         noted = {"userMetadata": _note(run_id), _ROWS: str(sum(map(rows_of, files)))}
+        if months and table:
+            noted[_REMOVED] = str(sum(rows for month, rows in self.rows_by_month(name).items() if month in months))
         properties = CommitProperties(custom_metadata=noted)
         if table:
-            table.create_write_transaction([*files], "overwrite", schema, commit_properties=properties)
+            table.create_write_transaction(
+                [*files],
+                "overwrite",
+                delta_schema(schema),
+                partition_by=month_column,
+                partition_filters=[(month_column, "in", list(months))] if months and month_column else None,
+                commit_properties=properties,
+            )
         else:
             create_table_with_add_actions(
-                _rust_address(self.path(name)),
-                schema,
+                _rust_address(path),
+                delta_schema(schema),
                 files,
+                partition_by=month_column,
                 configuration=TABLE_PROPERTIES,
                 storage_options=self._options,
                 commit_properties=properties,
@@ -317,7 +357,7 @@ class Lakehouse:
 
     def write_all_months(self, frame: DataFrame, name: str, month_column: str, *, run_id: str | None = None) -> Commit:
         """Like `write`, for a table that is laid out by month, so that single months can be replaced later."""
-        return self._write(frame, name, month_column, None, run_id)
+        return self._write_all(frame, name, month_column, run_id)
 
     def write_months(
         self,
@@ -344,11 +384,16 @@ class Lakehouse:
             LakeError: A column's type is not the one that the table has: load all months at once.
         """
         condition = month_condition(month_column, months)
-        if not self.exists(name):
-            return self._write(frame, name, month_column, None, run_id)
-        return self._write(_widened(frame, self.columns(name)), name, month_column, condition, run_id)
+        table = self._found(name)
+        if table is None:
+            return self._write_all(frame, name, month_column, run_id)
+        widened = _widened(frame, self.columns(name))
+        schema = _merged(_spark_schema(table), widened.schema)
+        if schema and self._is_plain(widened, table, month_column):
+            return self._write_plain(widened, name, table, schema, month_column, [*months, UNDATED], run_id)
+        return self._write_by_delta(widened, name, month_column, condition, run_id)
 
-    def _write(
+    def _write_by_delta(
         self, frame: DataFrame, name: str, month_column: str | None, replace: str | None, run_id: str | None
     ) -> Commit:
         from pyspark.errors import AnalysisException
@@ -418,6 +463,25 @@ def _widened(frame: DataFrame, columns: dict[str, str]) -> DataFrame:
     return frame.withColumns(wider) if wider else frame
 
 
+def _spark_schema(table: DeltaTable) -> StructType:
+    from pyspark.sql.types import StructType
+
+    return StructType.fromJson(json.loads(table.schema().to_json()))
+
+
+def _merged(known: StructType, loaded: StructType) -> StructType | None:
+    """The table's columns and the new ones after them; None where they meet in more than their names and types."""
+    from pyspark.sql.types import StructType
+
+    from salesml_assets.plain_files import same_type
+
+    by_name = {column.name: column for column in known}
+    lower = {name.lower() for name in by_name}
+    new = [column for column in loaded if column.name not in by_name]
+    same = all(same_type(by_name[column.name].dataType, column.dataType) for column in loaded if column not in new)
+    return StructType([*known, *new]) if same and lower.isdisjoint(column.name.lower() for column in new) else None
+
+
 def _rust_address(path: str) -> str:
     """Hadoop's s3a:// is s3:// to everybody else."""
     return path.replace("s3a://", "s3://", 1)
@@ -434,7 +498,7 @@ def _spark_address(uri: str) -> str:
 
 def _commit(entry: dict[str, Any]) -> Commit:
     metrics = entry.get("operationMetrics", {})
-    removed = metrics.get("numDeletedRows")
+    removed = metrics.get("numDeletedRows", entry.get(_REMOVED))
     return Commit(
         version=entry["version"],
         timestamp=dt.datetime.fromtimestamp(entry["timestamp"] / 1000, tz=dt.UTC),

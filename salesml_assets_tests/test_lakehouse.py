@@ -104,6 +104,38 @@ def test_delta_goes_on_with_a_table_that_it_has_not_written(spark, lake):
     assert spark.read.format("delta").option("versionAsOf", 1).load(lake.path("numbers")).count() == 5
 
 
+def test_a_table_by_months_is_the_one_that_delta_would_write(spark, lake):
+    def load(rows):
+        months = F.date_format(F.date_add(F.lit("2011-01-01"), F.col("id").cast("int") * 40), "yyyy-MM")
+        return spark.range(rows).select("*", months.alias("month"))
+
+    def by_delta(rows):
+        return load(rows).write.format("delta").partitionBy("month")
+
+    lake.write_all_months(load(4), "ours", "month")
+    by_delta(4).save(lake.path("deltas"))
+    for name in ("ours", "deltas"):
+        assert lake.partition_columns(name) == ["month"]
+        assert lake.rows_by_month(name) == {"2011-01": 1, "2011-02": 1, "2011-03": 1, "2011-05": 1}
+        assert sorted(path.name for path in Path(lake.path(name)).glob("*")) == [
+            "_delta_log", "month=2011-01", "month=2011-02", "month=2011-03", "month=2011-05",
+        ]  # fmt: skip
+    ours, deltas = lake.open("ours"), lake.open("deltas")
+    assert ours.schema().to_json() == deltas.schema().to_json()
+    assert (ours.protocol(), ours.metadata().configuration) == (deltas.protocol(), deltas.metadata().configuration)
+
+    # Each goes on with what the other one wrote.
+    lake.write_months(load(2).where("id = 1"), "deltas", "month", ["2011-02"])
+    where = by_delta(2).mode("overwrite").option("replaceWhere", "month IN ('2011-02', '2011-01')")
+    where.save(lake.path("ours"))
+    lake.write_months(load(3).where("id = 2"), "ours", "month", ["2011-03"])
+    for name in ("ours", "deltas"):
+        assert sorted(row.id for row in lake.read(spark, name).collect()) == [0, 1, 2, 3]
+        assert sorted(row.id for row in spark.read.format("delta").load(lake.path(name)).collect()) == [0, 1, 2, 3]
+        assert lake.read(spark, name).where("month = '2011-03'").count() == 1
+        assert lake.read_pandas(name, filters=[("month", "=", "2011-03")])["id"].tolist() == [2]
+
+
 def test_a_table_without_rows_and_one_with_newer_types(spark, lake):
     assert lake.write(spark.range(0), "numbers").rows_written == 0
     assert (lake.read(spark, "numbers").count(), len(lake.read_pandas("numbers"))) == (0, 0)
@@ -315,7 +347,7 @@ def test_an_empty_load_empties_the_month(spark, lake):
 @pytest.mark.parametrize("month", ["2011-07", None])
 def test_a_row_of_another_month_is_refused_and_the_old_rows_stay(spark, lake, month):
     lake.write_all_months(sales(spark, ("a", 1.0, "2011-01")), "sales", "month")
-    with pytest.raises(Exception, match="DELTA_REPLACE_WHERE_MISMATCH"):
+    with pytest.raises(LakeError, match=f"a load of 2011-01, undated has rows of {month}, too"):
         lake.write_months(sales(spark, ("b", 1.0, month)), "sales", "month", ["2011-01"])
 
     assert rows_of(lake, "sales") == [("a", 1.0, "2011-01")]

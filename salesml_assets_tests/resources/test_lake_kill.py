@@ -77,6 +77,7 @@ def writer(root: Path, kind: str) -> Iterator[subprocess.Popen]:
     [
         ("whole", first_new_data_file),
         ("whole", all_data_files_but_no_commit),
+        ("months", all_data_files_but_no_commit),
         ("months", commit_appears),
         ("months", some_moment),
     ],
