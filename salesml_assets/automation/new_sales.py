@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import time
 
 import dagster as dg
 from pydantic import BaseModel
@@ -19,14 +20,15 @@ from salesml_assets.tags import MONTHS_TAGS, range_tags
 
 RAW_SALES = "raw_sales"
 INTERVAL_SECONDS = 30
-READING_SECONDS = 0.8
+SECONDS = 1.0  # for listing and reading files; what takes longer goes on in the next evaluation
 
 
 class Cursor(BaseModel):
-    """What has been loaded, or is being loaded, into the table of this id."""
+    """What has been loaded, or is being loaded, into the table of this id, and what has been read for the next load."""
 
     table: str = ""
     files: dict[str, FileState]
+    waiting: dict[str, FileState] = {}
 
 
 def new_sales_sensor(settings: Settings) -> dg.SensorDefinition:
@@ -40,25 +42,25 @@ def new_sales_sensor(settings: Settings) -> dg.SensorDefinition:
         description="Loads the months of the source that are new or have changed.",
     )
     def new_sales(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        begun = time.monotonic()
         loaded = next(table_history(context.instance, RAW_SALES, settings, limit=1), None)
         if loaded is None:
             return dg.SkipReason("Nothing has been loaded yet: run the job `retrain` once.")
         table = loaded.metadata[TABLE_ID]
         listed = list_source(settings)
-        cursor = None if context.cursor is None else Cursor.model_validate_json(context.cursor)
+        cursor = Cursor.model_validate_json(context.cursor) if context.cursor else None
         if cursor is None or cursor.table != table:
             # What was written before the last load is in it; anything younger counts as new.
-            known = {
-                address: FileState(stamp=file.stamp) for address, file in listed.items() if file.modified < loaded.at
-            }
-        else:
-            known = cursor.files
-        state, changes = look(known, listed, settings, READING_SECONDS)
-        after = Cursor(table=table, files=state).model_dump_json()
-        requests = load_requests(changes, state, settings)
-        if not requests:
-            return dg.SensorResult(skip_reason=f"{len(listed):,} files, nothing new.", cursor=after)
-        return dg.SensorResult(run_requests=requests, cursor=after)
+            before = {address: file for address, file in listed.items() if file.modified < loaded.at}
+            cursor = Cursor(files={address: FileState(stamp=file.stamp) for address, file in before.items()})
+        seconds = begun + SECONDS - time.monotonic()
+        found = look(cursor.files, listed, settings, seconds, cursor.waiting)
+        requests = load_requests(found.changes, found.files, settings)
+        after = Cursor(table=table, files=found.files, waiting=found.waiting).model_dump_json()
+        if requests:
+            return dg.SensorResult(run_requests=requests, cursor=after)
+        told = f"{len(found.waiting):,} new files read, more to read" if found.waiting else "nothing new"
+        return dg.SensorResult(skip_reason=f"{len(listed):,} files, {told}.", cursor=after)
 
     return new_sales
 

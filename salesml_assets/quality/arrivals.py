@@ -10,8 +10,8 @@ import fnmatch
 import glob
 import io
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,11 +155,27 @@ def _client(settings: Settings) -> Any:
     return boto3.client("s3", endpoint_url=settings.s3.endpoint, region_name=settings.s3.region)
 
 
-def read_state(address: str, listed: Listed, settings: Settings) -> FileState:
+@contextmanager
+def _store(settings: Settings) -> Iterator[Any]:
+    """A client of the object store for all files of a look; None on disk."""
+    if "://" not in settings.sales.path:
+        yield None
+        return
+    with closing(_client(settings)) as client:
+        yield client
+
+
+def read_state(address: str, listed: Listed, settings: Settings, store: Any) -> FileState:
     """Reads what a file holds of which month; where that cannot be told, its months are None.
 
     That is so where the date is an expression or no column of the file, where the format's options are not those of
     plain files, and beyond `LARGEST_BYTES`.
+
+    Args:
+        address: The file.
+        listed: How its folder lists it.
+        settings: The settings.
+        store: A client of the object store that holds it; None on disk.
     """
     import polars as pl
 
@@ -167,7 +183,7 @@ def read_state(address: str, listed: Listed, settings: Settings) -> FileState:
     if listed.size > LARGEST_BYTES or set(settings.sales.options) - {"header", "sep", "delimiter", "inferSchema"}:
         return known
     try:
-        rows = _read(address, settings)
+        rows = _read(address, settings, store)
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
         return known  # the run that loads it quarantines what cannot be read, or says what is wrong
     month = _month(rows, address, settings.sales.columns.date)
@@ -183,10 +199,10 @@ def read_state(address: str, listed: Listed, settings: Settings) -> FileState:
     return known.model_copy(update={"months": months})
 
 
-def _read(address: str, settings: Settings) -> pl.DataFrame:
+def _read(address: str, settings: Settings, store: Any) -> pl.DataFrame:
     import polars as pl
 
-    source = io.BytesIO(_content(address, settings))
+    source = io.BytesIO(_content(address, store))
     sales = settings.sales
     if sales.format == "json":
         return pl.read_ndjson(source, infer_schema_length=None)
@@ -197,12 +213,11 @@ def _read(address: str, settings: Settings) -> pl.DataFrame:
     return pl.read_parquet(source)
 
 
-def _content(address: str, settings: Settings) -> bytes:
-    if "://" not in address:
+def _content(address: str, store: Any) -> bytes:
+    if store is None:
         return Path(address).read_bytes()
     bucket, _, key = address.partition("://")[2].partition("/")
-    with closing(_client(settings)) as client:
-        content: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    content: bytes = store.get_object(Bucket=bucket, Key=key)["Body"].read()
     return content
 
 
@@ -272,42 +287,61 @@ def last_month(states: Iterable[FileState]) -> str | None:
     return max(months, default=None)
 
 
+@dataclass(frozen=True)
+class Look:
+    """What one look at the source has found.
+
+    Attributes:
+        files: What has been loaded once the changes are.
+        changes: The months that changed.
+        waiting: Files that changed and have been read, while others still have to be; there are no changes till then.
+    """
+
+    files: dict[str, FileState]
+    changes: Changes
+    waiting: dict[str, FileState]
+
+
 def look(
-    known: dict[str, FileState],
+    known: Mapping[str, FileState],
     listed: Mapping[str, Listed],
     settings: Settings,
     seconds: float,
+    waiting: Mapping[str, FileState],
     now: Callable[[], float] = time.time,
-) -> tuple[dict[str, FileState], Changes]:
-    """One look at the source: what is known after it, and the months that changed.
+) -> Look:
+    """One look at the source: the months that changed, once all files that changed have been read.
 
     Files are read for about so many seconds, and at least one of those that changed; the others wait for the next
-    look, as does a file on disk that may still be written.
+    look. A file on disk that may still be written is not looked at.
 
     Args:
-        known: What earlier looks found.
+        known: What has been loaded.
         listed: The files as they are.
         settings: The settings.
         seconds: Time to read files in.
+        waiting: What the look before this one has read.
         now: The clock.
     """
     deadline = time.monotonic() + seconds
-    state = dict(known)
-    before: dict[str, FileState] = {}
-    after: dict[str, FileState] = {}
-    for address in sorted(known.keys() - listed.keys()):
-        before[address] = state.pop(address)
-    for address in sorted(listed):
-        file, old = listed[address], known.get(address)
-        settled = "://" in address or now() - file.modified >= SETTLED_SECONDS
-        if (old and old.stamp == file.stamp) or not settled or (after and time.monotonic() > deadline):
-            continue
-        if old:
-            before[address] = old
-        after[address] = state[address] = read_state(address, file, settings)
-    if not before and not after:
-        for address, old in known.items():
-            if not old.tried and time.monotonic() < deadline:
-                state[address] = read_state(address, listed[address], settings)
-        return state, Changes()
-    return state, month_changes(before, after, last_month(known.values()))
+    gone = {address: known[address] for address in sorted(known.keys() - listed.keys())}
+    changed = [
+        address
+        for address, file in sorted(listed.items())
+        if (address not in known or known[address].stamp != file.stamp)
+        and ("://" in address or now() - file.modified >= SETTLED_SECONDS)
+    ]
+    read = {a: waiting[a] for a in changed if a in waiting and waiting[a].stamp == listed[a].stamp}
+    with _store(settings) as store:
+        for number, address in enumerate(address for address in changed if address not in read):
+            if number and time.monotonic() > deadline:
+                return Look(dict(known), Changes(), read)
+            read[address] = read_state(address, listed[address], settings, store)
+        files = {address: state for address, state in known.items() if address not in gone} | read
+        if not gone and not read:
+            for address, state in known.items():
+                if not state.tried and time.monotonic() < deadline:
+                    files[address] = read_state(address, listed[address], settings, store)
+            return Look(files, Changes(), {})
+    before = gone | {address: known[address] for address in read if address in known}
+    return Look(files, month_changes(before, read, last_month(known.values())), {})

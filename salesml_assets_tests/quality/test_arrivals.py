@@ -21,6 +21,7 @@ from salesml_assets.quality.arrivals import (
     Changes,
     FileState,
     Listed,
+    Look,
     last_month,
     list_source,
     look,
@@ -42,7 +43,9 @@ def write(file: Path, days: list[str], amounts: list[float] | None = None) -> No
 
 
 def see(known: dict[str, FileState], chosen: Settings, seconds: float = 5.0) -> tuple[dict[str, FileState], Changes]:
-    return look(known, list_source(chosen), chosen, seconds, lambda: LATER)
+    found = look(known, list_source(chosen), chosen, seconds, {}, lambda: LATER)
+    assert found.waiting == {}
+    return found.files, found.changes
 
 
 def test_new_late_and_corrected_months_are_told_apart(tmp_path: Path) -> None:
@@ -133,26 +136,32 @@ def test_what_cannot_be_told_is_everything(tmp_path: Path, text: str, sales: dic
 
 
 def test_large_files_are_not_read(tmp_path: Path) -> None:
-    state = read_state("nowhere", Listed("s", LARGEST_BYTES + 1, 0.0), settings(tmp_path))
+    state = read_state("nowhere", Listed("s", LARGEST_BYTES + 1, 0.0), settings(tmp_path), None)
     assert state == FileState(stamp="s", tried=True)
 
 
 def test_a_file_that_is_still_written_waits(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     write(tmp_path / "a.parquet", ["2024-01-05"])
-    assert look({}, list_source(chosen), chosen, 5.0) == ({}, Changes())
+    assert look({}, list_source(chosen), chosen, 5.0, {}) == Look({}, Changes(), {})
 
 
-def test_files_beyond_the_time_wait_for_the_next_look(tmp_path: Path) -> None:
+def test_files_beyond_the_time_wait_for_the_next_look_and_all_for_the_last(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     for month in range(1, 5):
         write(tmp_path / f"{month}.parquet", [f"2024-0{month}-05"])
-    known: dict[str, FileState] = {}
-    seen = []
-    for _ in range(5):
-        known, changes = see(known, chosen, seconds=0.0)
-        seen += [changes.months]
-    assert seen == [["2024-01"], ["2024-02"], ["2024-03"], ["2024-04"], []]
+    waiting: dict[str, FileState] = {}
+    for number in range(1, 4):
+        found = look({}, list_source(chosen), chosen, 0.0, waiting, lambda: LATER)
+        waiting = found.waiting
+        assert (found.files, found.changes, len(waiting)) == ({}, Changes(), number)
+    write(tmp_path / "2.parquet", ["2024-07-05", "2024-08-05"])  # changed since it was read
+    found = look({}, list_source(chosen), chosen, 0.0, waiting, lambda: LATER)
+    assert (found.changes, len(found.waiting)) == (Changes(), 3)
+    found = look({}, list_source(chosen), chosen, 0.0, found.waiting, lambda: LATER)
+    assert found.waiting == {}
+    assert found.changes.months == ["2024-01", "2024-03", "2024-04", "2024-07", "2024-08"]
+    assert see(found.files, chosen) == (found.files, Changes())
 
 
 def test_files_known_by_their_stamp_only_are_read_when_there_is_time(tmp_path: Path) -> None:
@@ -196,7 +205,7 @@ def test_five_years_of_days_in_less_than_a_second(tmp_path: Path) -> None:
         day = first + dt.timedelta(number)
         write(tmp_path / f"{day}.parquet", [f"{day}"])
     listed = list_source(chosen)
-    known = {address: read_state(address, file, chosen) for address, file in listed.items()}
+    known = {address: read_state(address, file, chosen, None) for address, file in listed.items()}
     write(tmp_path / "2024-01-01.parquet", ["2024-01-01"])
     begun = time.perf_counter()
     _, changes = see(known, chosen)
