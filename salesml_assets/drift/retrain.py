@@ -109,7 +109,7 @@ def should_retrain(
     own = sorted((retrain for retrain in retrains if retrain.started >= began), key=lambda retrain: retrain.started)
     key = f"drift-{began:%Y%m%dT%H%M%S}-{len(own)}"
     if not own:
-        return RetrainDecision(True, f"{since} has not been answered by a retrain", key)
+        return RetrainDecision(True, f"{since}, which no retrain has answered before", key)
     ended = own[-1].ended or now
     if own[-1].failed and sum(retrain.failed for retrain in own) >= rules.attempts:
         return RetrainDecision(False, f"{since}: retrains failed {rules.attempts} times, no more are tried")

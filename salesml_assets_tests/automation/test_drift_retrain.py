@@ -176,7 +176,7 @@ def test_what_another_lake_saw_decides_nothing(
     platform.report(4, "target")
     request = platform.tick()
     assert isinstance(request, dg.RunRequest)
-    assert "first on 2024-02-04 has not been answered" in request.tags[STARTED_BY_TAG]
+    assert "first on 2024-02-04, which no retrain has answered" in request.tags[STARTED_BY_TAG]
 
 
 def test_the_same_drift_in_a_lake_made_anew_is_another_run(

@@ -30,7 +30,8 @@ def week(place: int, wape: float | None, first: float | None, version: int = 1, 
 
 @pytest.fixture
 def state() -> State:
-    reason = "drift of series in the week from 2024-01-22: the drift seen first on 2024-01-22 has not been answered"
+    seen = "the drift seen first on 2024-01-22, which no retrain has answered before"
+    reason = f"drift of series in the week from 2024-01-22: {seen}"
     retrain = RunRecord(run_id="x", what="retrain", asked_by="drift_retrain", reason=reason, seconds=60)
     failed = RunRecord(run_id="y", what="load_sales", asked_by="new_sales", seconds=1, failure="<b>disk</b> full")
     weeks = [
