@@ -17,6 +17,7 @@ from salesml_assets.automation.history import Made, table_history
 from salesml_assets.automation.jobs import JOB, partition_range_tags
 from salesml_assets.config import Settings
 from salesml_assets.drift.retrain import Evaluation, Retrain, RetrainRules, should_retrain
+from salesml_assets.resources.lake import TABLE_ID
 from salesml_assets.tags import DRIFT_WEEK_TAG, STARTED_BY_TAG
 
 INTERVAL_SECONDS = 60
@@ -43,8 +44,8 @@ def drift_sensor(settings: Settings) -> dg.SensorDefinition:
         if not judged:
             return dg.SkipReason("There are no new weeks since the model was trained.")
         evaluations = [Evaluation(week, metadata["drifted"] != "none") for week, metadata in judged.items()]
-        models = list(table_history(context.instance, MODEL, settings, REMEMBERED))
-        decision = should_retrain(evaluations, past_retrains(context.instance, models), max(judged), rules)
+        retrains = past_retrains(context.instance, table_history(context.instance, MODEL, settings, REMEMBERED))
+        decision = should_retrain(evaluations, retrains, max(judged), rules)
         if not decision.start:
             return dg.SkipReason(f"No retrain: {decision.reason}.")
         newest = judged[max(judged)]
@@ -53,7 +54,7 @@ def drift_sensor(settings: Settings) -> dg.SensorDefinition:
             DRIFT_WEEK_TAG: str(newest["judged week"]),
         }
         # In another lake there may be a drift of the same week.
-        run_key = f"{decision.key}-{models[0].run[:8]}"
+        run_key = f"{decision.key}-{reports[0].metadata[TABLE_ID][:8]}"
         return dg.RunRequest(run_key=run_key, tags=partition_range_tags(settings) | tags)
 
     return drift_retrain

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
-import pyarrow as pa
 import pytest
 
 from salesml_assets.automation.notifications import notification_sensors
 from salesml_assets.config import Settings
-from salesml_assets.lakehouse import Lakehouse
 
 UI = "https://dagster.example.com"
 
@@ -27,19 +24,6 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-@pytest.fixture
-def table() -> Callable[[Path, str], dict[str, str]]:
-    """Makes a table of an asset in a lake, anew if there is one: what a materialization says of it."""
-
-    def make(lake: Path, asset: str) -> dict[str, str]:
-        shutil.rmtree(lake / asset, ignore_errors=True)
-        tables = Lakehouse(str(lake))
-        tables.write_arrow(pa.table({"x": [1]}), asset)
-        return {"table id": str(tables.identity(asset))}
-
-    return make
 
 
 class Ticks:

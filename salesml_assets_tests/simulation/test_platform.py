@@ -21,8 +21,13 @@ WORKSPACE = Path(__file__).parents[2] / "workspace.yaml"
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 
+Table = Callable[[Path, str], dict[str, str]]
+
+
 @pytest.fixture
-def platform(spark: SparkSession, settings_for: Callable[..., Settings], tmp_path: Path) -> Iterator[Platform]:
+def platform(
+    spark: SparkSession, settings_for: Callable[..., Settings], tmp_path: Path, table: Table
+) -> Iterator[Platform]:
     settings = settings_for(
         sales={"path": str(tmp_path / "sales"), "columns": {"date": "day"}, "first_month": "2024-01"},
         clock={"today": "2024-03-04"},
@@ -31,7 +36,8 @@ def platform(spark: SparkSession, settings_for: Callable[..., Settings], tmp_pat
     deliver(tmp_path, "2024-02")
     (location,) = WorkspaceFileTarget([str(WORKSPACE)]).create_origins()
     with dg.DagsterInstance.local_temp(str(tmp_path), overrides={"telemetry": {"enabled": False}}) as instance:
-        instance.report_runless_asset_event(dg.AssetMaterialization("raw_sales"))
+        loaded = dg.AssetMaterialization("raw_sales", metadata=table(Path(settings.lake.root), "raw_sales"))
+        instance.report_runless_asset_event(loaded)
         made = Platform(settings, instance, location, {}, lambda step: None)
         for name in (NEW_SALES, REFRESH):
             assert made.tick(name) == []
@@ -60,9 +66,10 @@ def test_a_new_file_starts_one_run_and_its_key_no_other(platform: Platform, tmp_
     assert kept.tags["dagster/sensor_name"] == NEW_SALES
 
 
-def test_a_drift_starts_one_retrain(platform: Platform) -> None:
+def test_a_drift_starts_one_retrain(platform: Platform, table: Table) -> None:
     assert platform.tick(DRIFT_RETRAIN) == []
     found = {"judged week": "2024-02-26", "learned until the week": "2024-02-05", "drifted": "mix"}
+    found |= table(Path(platform.settings.lake.root), "drift_report")
     platform.instance.report_runless_asset_event(dg.AssetMaterialization("drift_report", metadata=found))
     (run,) = platform.until_quiet(DRIFT_RETRAIN)
     assert run.what == "retrain"
