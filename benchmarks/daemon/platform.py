@@ -98,13 +98,16 @@ class Platform:
 
     def kill_run(self) -> None:
         """Kills the process in which a run is going on, if there is one, and its Java with it."""
-        for process in self.processes():
-            status = _status(process)
-            if status.get("Name") == "java":
-                _kill(int(status["PPid"]))
-                _kill(process)
-                self.run_killed = True
-                return
+        for process, parent in self.javas().items():
+            _kill(parent)
+            _kill(process)
+            self.run_killed = True
+            return
+
+    def javas(self) -> dict[int, int]:
+        """The processes of Java that work in this folder, each with its parent."""
+        found = {process: _status(process) for process in self.processes()}
+        return {process: int(status["PPid"]) for process, status in found.items() if status.get("Name") == "java"}
 
     def processes(self) -> list[int]:
         """The processes that work in this folder."""

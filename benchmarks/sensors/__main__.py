@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -52,10 +53,12 @@ def main() -> None:
         copy(week, past, but=("dagster", "daemon.log"))
         results: dict[str, Any] = {"files": len(files)} | write_past(past, stories(week), WEEKS - 1)
         disk, objects = Platform(work / "disk"), Platform(work / "objects")
+        new = days(rows, WEEKS - 1, WEEKS)[0]
         copy(past, disk)
-        results["disk"] = on_disk(disk, rows)
+        results["disk"] = measured(disk, lambda: disk.deliver(*new))
         copy(past, objects)
-        results["object store"] = in_a_store(objects, rows, store, endpoint)
+        read_from_store(objects, endpoint)
+        results["object store"] = measured(objects, lambda: put(store, *new))
     server.stop()
     print(json.dumps(results, indent=1))
     RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
@@ -91,32 +94,23 @@ def prepare(week: Platform, rows: pl.DataFrame) -> None:
         week.stop()
 
 
-def on_disk(platform: Platform, rows: pl.DataFrame) -> dict[str, Any]:
+def measured(platform: Platform, deliver: Callable[[], None]) -> dict[str, Any]:
     """While nothing changes; then with a new day, until the sensor has asked for its load."""
     platform.start()
     try:
         java = watch(platform, calm, 10)
-        platform.deliver(*days(rows, WEEKS - 1, WEEKS)[0])
+        deliver()
         watch(platform, asked, 5)
     finally:
         platform.stop()
     return {"java": java, "sensors": durations(ended(platform))}
 
 
-def in_a_store(platform: Platform, rows: pl.DataFrame, store: Any, endpoint: str) -> dict[str, Any]:
-    """The same with the files as objects."""
+def read_from_store(platform: Platform, endpoint: str) -> None:
+    """Lets a project read its files from the store."""
     settings = yaml.safe_load((platform.home / "salesml.yaml").read_text(encoding="utf-8"))
     changed = {"sales": settings["sales"] | {"path": f"s3a://{BUCKET}/sales"}, "s3": {"endpoint": endpoint}}
     (platform.home / "salesml.yaml").write_text(yaml.safe_dump(settings | changed), encoding="utf-8")
-    platform.start()
-    try:
-        java = watch(platform, calm, 10)
-        name, part = days(rows, WEEKS - 1, WEEKS)[0]
-        put(store, name, part)
-        watch(platform, asked, 5)
-    finally:
-        platform.stop()
-    return {"java": java, "sensors": durations(ended(platform))}
 
 
 def put(store: Any, name: str, rows: pl.DataFrame) -> None:

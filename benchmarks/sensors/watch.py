@@ -1,9 +1,7 @@
 """The daemon under watch: how long evaluations of its sensors take, and whether anything starts Java meanwhile."""
 
 import time
-from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -26,7 +24,7 @@ def watch(platform: Platform, enough: Callable[[dict[str, list[InstigatorTick]]]
     java, end = False, time.monotonic() + 60 * minutes
     while time.monotonic() < end:
         for _ in range(10):
-            java = java or any(_name(process) == "java" for process in platform.processes())
+            java = java or bool(platform.javas())
             time.sleep(0.5)
         if enough(ended(platform)):
             return java
@@ -60,7 +58,7 @@ def ended(platform: Platform) -> dict[str, list[InstigatorTick]]:
 
 def durations(ticks: dict[str, list[InstigatorTick]]) -> dict[str, dict[str, Any]]:
     """Of each sensor: evaluations, seconds of the first, median and longest of the others, and runs asked for."""
-    found: dict[str, dict[str, Any]] = defaultdict(dict)
+    found = {}
     for name in SENSORS:
         seconds = [(tick.end_timestamp or 0.0) - tick.timestamp for tick in ticks[name]]
         found[name] = {
@@ -70,11 +68,4 @@ def durations(ticks: dict[str, list[InstigatorTick]]) -> dict[str, dict[str, Any
             "longest": round(max(seconds[1:]), 2),
             "runs": sum(len(tick.run_ids) for tick in ticks[name]),
         }
-    return dict(found)
-
-
-def _name(process: int) -> str:
-    try:
-        return Path(f"/proc/{process}/comm").read_text().strip()
-    except OSError:  # it has ended meanwhile
-        return ""
+    return found
