@@ -29,8 +29,8 @@ STATE = Path(__file__).resolve().parents[2] / ".salesml"
 JARS = STATE / "jars"
 LOGGING = Path(__file__).with_name("log4j2.properties")
 CLASS_ARCHIVE = "spark.jsa"
-# A run is over before what Java's thorough compiler does pays off: it puts fewer and smaller methods into one another
-# (defaults: 2500, 15, 325) and takes half of its time for that, a tenth of all processor time of a run.
+# A run of minutes is over before what Java's thorough compiler does pays off: with smaller limits (defaults: 2500, 15,
+# 325) it takes half of its time, which saves a tenth of a run's processor time. Fits of minutes lose a tenth.
 LESS_INLINING = ("-XX:InlineSmallCode=500", "-XX:MaxInlineLevel=6", "-XX:FreqInlineSize=100")
 CREDENTIALS = "software.amazon.awssdk.auth.credentials.EnvironmentVariableCredentialsProvider"
 COMMITTERS = "org.apache.hadoop.fs.s3a.commit.S3ACommitterFactory"
