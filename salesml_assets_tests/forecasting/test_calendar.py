@@ -115,6 +115,55 @@ def test_series_have_no_gaps_and_lose_nothing(
         assert (series["closed"] == sundays).all()
 
 
+@pytest.mark.parametrize("frequency", ["D", "W"])
+def test_the_order_of_the_sales_changes_nothing(
+    spark: SparkSession, settings_for: Callable[..., Settings], frequency: str
+) -> None:
+    random = np.random.default_rng(11)
+    prices = [0.07, 0.1, 0.29, 0.3, 1.1, 2.55]
+    days = pd.date_range("2023-01-02", periods=28).date
+    frame = pd.DataFrame(
+        {
+            "date": random.choice(days, 4000),
+            "product": random.choice(["p0", "p1"], 4000),
+            "quantity": random.integers(1, 40, 4000).astype(float),
+            "price": random.choice(prices, 4000),
+        }
+    )
+    frame["revenue"] = frame["quantity"] * frame["price"]
+    # What is sold on the last two days comes back on the same day, in parts.
+    halves = [frame.assign(quantity=-frame["quantity"] / 2, revenue=-frame["revenue"] / 2) for _ in range(2)]
+    returned = [half[half["date"] >= days[-2]] for half in halves]
+    lines = pd.concat([frame, *returned], ignore_index=True)
+    settings = settings_for(forecast={"frequency": frequency, "known_future": {"columns": ["price"]}})
+    calendar = BusinessCalendar(days[0], days[-1], None if frequency == "D" else 6)
+    results = []
+    for seed in range(3):
+        sales = spark.createDataFrame(lines.sample(frac=1.0, random_state=seed))
+        series = sales_series(sales.repartition(3), settings, calendar)
+        results.append(series.toPandas().sort_values(["unique_id", "ds"], ignore_index=True))
+    for other in results[1:]:
+        pd.testing.assert_frame_equal(results[0], other, check_exact=True)
+    sums = frame.groupby(["product", "date"])["revenue"].sum()
+    if frequency == "D":
+        one = results[0].set_index(["unique_id", "ds"])
+        assert (one.loc[(slice(None), list(days[-2:])), ["y", "revenue", "quantity"]] == 0.0).all(axis=None)
+        for (product, day), amount in sums.items():
+            if day < days[-2]:
+                assert one.loc[(product, day), "y"] == pytest.approx(amount, rel=1e-12)
+
+
+def test_amounts_beyond_any_trade_are_summed_as_they_are(
+    spark: SparkSession, lines: pd.DataFrame, settings_for: Callable[..., Settings]
+) -> None:
+    huge = lines.assign(revenue=lines["revenue"] * 1e30)
+    settings = settings_for(forecast={"frequency": "W"})
+    calendar = business_calendar(daily_rows(spark.createDataFrame(lines), "revenue"), "W")
+    series = sales_series(spark.createDataFrame(huge), settings, calendar).toPandas()
+    expected = huge.loc[huge["date"] <= calendar.last, "revenue"].sum()
+    assert series["y"].sum() == pytest.approx(expected, rel=1e-12)
+
+
 def test_unknown_days_stay_unknown(
     spark: SparkSession, lines: pd.DataFrame, settings_for: Callable[..., Settings]
 ) -> None:
