@@ -6,6 +6,7 @@ holds what was known at the end of its step: every window ends there, none looks
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -84,6 +85,18 @@ def shifted(value: pl.Expr, steps: int) -> pl.Expr:
         return value
     inside = pl.col("age") > steps if steps > 0 else pl.col("age") <= pl.col("length") + steps
     return pl.when(inside).then(value.shift(steps))
+
+
+def row_mean(values: Sequence[pl.Expr]) -> pl.Expr:
+    """The mean over several columns of what is not null in a row; null where all are.
+
+    Added from left to right: `pl.mean_horizontal` shares a wide sum among threads, and the last digit of its
+    result is another one from time to time.
+    """
+    total, count = pl.lit(0.0), pl.lit(0)
+    for value in values:
+        total, count = total + value.fill_null(0.0), count + value.is_not_null()
+    return pl.when(count > 0).then(total / count)
 
 
 def sort_and_number(frame: pl.DataFrame) -> pl.DataFrame:

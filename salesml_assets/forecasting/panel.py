@@ -20,6 +20,7 @@ from salesml_assets.forecasting.calendar import calendar_of_series, future_steps
 from salesml_assets.forecasting.features import (
     FeatureSpec,
     feature_spec,
+    row_mean,
     shifted,
     sort_and_number,
 )
@@ -156,7 +157,7 @@ def _origin_columns(numbered: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
     )
     if not spec.weekly:
         weeks = [shifted(pl.col("_open"), 7 * k) for k in range(max(WEEKDAY_WEEKS))]
-        frame = frame.with_columns(pl.mean_horizontal(weeks[:n]).alias(f"_weekday_{n}") for n in WEEKDAY_WEEKS)
+        frame = frame.with_columns(row_mean(weeks[:n]).alias(f"_weekday_{n}") for n in WEEKDAY_WEEKS)
     on_off = []
     for name in spec.numbers:
         value = pl.col(name)
@@ -239,7 +240,7 @@ def _with_targets(base: pl.DataFrame, rows: pl.DataFrame, spec: FeatureSpec) -> 
             was = earlier(base, (first + years) * spec.year)
             became = earlier(value, (first + years) * spec.year - horizon)
             ratios.append((became / was.set(~(was > least), None)).clip(0.0, 10.0).alias(str(years)))
-        return pl.DataFrame(ratios).mean_horizontal()
+        return pl.DataFrame(ratios).select(row_mean([pl.col(str(years)) for years in range(YEARS)])).to_series()
 
     columns["_year_ratio"] = year_ratio("_near", f"mean_{_base_window(spec)}", 3)
     columns["_year_smooth"] = year_ratio("_wide", "_wide", 15)
@@ -275,9 +276,9 @@ def _finish(rows: pl.DataFrame, spec: FeatureSpec, plan: PanelPlan) -> pl.DataFr
     scale, day = pl.col("scale"), pl.col("ds")
     first_mean = pl.col(f"mean_{spec.windows[0]}")
     fallback = pl.coalesce(first_mean, f"mean_{spec.level_window}", pl.lit(0.0))
-    lags = [f"_season_{k}" for k in _seasonal_lags(spec)]
+    lags = [pl.col(f"_season_{k}") for k in _seasonal_lags(spec)]
     level = pl.max_horizontal(pl.col(f"mean_{spec.level_window}").abs(), 0.01 * scale)
-    season_mean = pl.coalesce(pl.mean_horizontal(lags), fallback)
+    season_mean = pl.coalesce(row_mean(lags), fallback)
     fold = pl.lit(None, pl.Int32)
     for each in plan.folds:
         scored = (pl.col("kind") == SCORE) & (pl.col("origin") == each.cutoff)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from salesml_assets.forecasting.features import CONTRACT_COLUMNS, FeatureSpec, add_features
+from salesml_assets.forecasting.features import CONTRACT_COLUMNS, FeatureSpec, add_features, row_mean
 
 REAL_SALES = "data/online_retail.parquet"
 
@@ -101,3 +101,20 @@ def test_the_scale_is_always_positive() -> None:
     features = add_features(pl.DataFrame({"unique_id": "a", "ds": days, "y": sold, "closed": False}), FeatureSpec())
     assert features["scale"].min() > 0
     assert not features["live"].tail(1).item()
+
+
+def test_the_mean_of_a_row_is_the_same_each_time() -> None:
+    random = np.random.default_rng(5)
+    amounts = random.normal(size=(200_000, 13)) * random.choice([1e-3, 1.0, 1e3], (200_000, 13))
+    amounts[random.random(amounts.shape) < 0.2] = np.nan
+    amounts[7] = np.nan
+    frame = pl.DataFrame(amounts).fill_nan(None)
+    known = ~np.isnan(amounts)
+    total = np.zeros(len(amounts))
+    for column in np.nan_to_num(amounts).T:
+        total += column
+    with np.errstate(invalid="ignore"):
+        expected = pl.Series(total / known.sum(axis=1)).fill_nan(None)
+    for _ in range(20):
+        means = frame.select(row_mean([pl.col(name) for name in frame.columns])).to_series()
+        pl.testing.assert_series_equal(means, expected, check_exact=True, check_names=False)
