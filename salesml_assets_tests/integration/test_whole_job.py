@@ -155,9 +155,12 @@ def test_the_comparison_is_honest_about_every_algorithm(project: Project, first:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_same_again_without_java_of_the_machine_changes_nothing_but_versions(project: Project, first: Any) -> None:
+def test_the_same_rows_in_another_order_and_another_java_change_nothing_but_versions(
+    project: Project, first: Any
+) -> None:
     lake = project.lake
     before = {name: lake.read_pandas(name) for name in ("model_comparison", "forecasts")}
+    project.deliver(small_sales().drop_duplicates(list(NAMES)).sample(frac=1.0, random_state=5))
     fewer = ["seasonal_naive", "linear_regression", "xgboost"]
     again = project.salesml("run", SALESML_JAVA="bundled", SALESML_TRAINING__ALGORITHMS=json.dumps(fewer))
     assert again.returncode == 0, again.stdout + again.stderr
