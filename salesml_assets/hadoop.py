@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def java(spark: SparkSession) -> Any:
-    """The packages of Spark's Java."""
-    return spark._jvm
+def java_class(spark: SparkSession, name: str) -> Any:
+    """A class of Spark's Java by its full name: one question, where `_jvm.org.apache...` asks for each package, too."""
+    return getattr(spark._jvm, name)
 
 
 def configuration(spark: SparkSession) -> Any:
@@ -22,7 +22,7 @@ def configuration(spark: SparkSession) -> Any:
 
 def hadoop_path(spark: SparkSession, path: str) -> Any:
     """An address as Hadoop's `Path`."""
-    return java(spark).org.apache.hadoop.fs.Path(path)
+    return java_class(spark, "org.apache.hadoop.fs.Path")(path)
 
 
 def file_system(spark: SparkSession, path: str) -> Any:
@@ -33,8 +33,8 @@ def file_system(spark: SparkSession, path: str) -> Any:
 @contextmanager
 def parquet_footer(spark: SparkSession, path: Any) -> Iterator[Any]:
     """Java's reader of a Parquet file, which has read the footer and nothing else; `path` is Hadoop's."""
-    parquet = java(spark).org.apache.parquet.hadoop
-    reader = parquet.ParquetFileReader.open(parquet.util.HadoopInputFile.fromPath(path, configuration(spark)))
+    file = java_class(spark, "org.apache.parquet.hadoop.util.HadoopInputFile").fromPath(path, configuration(spark))
+    reader = java_class(spark, "org.apache.parquet.hadoop.ParquetFileReader").open(file)
     try:
         yield reader
     finally:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from salesml_assets.hadoop import configuration, file_system, hadoop_path, java, parquet_footer
+from salesml_assets.hadoop import configuration, file_system, hadoop_path, java_class, parquet_footer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,12 +86,14 @@ def parquet_schema(spark: SparkSession, path: str) -> str:
 
 def first_line(spark: SparkSession, path: str, encoding: str) -> str:
     """The first line of a text file, compressed or not, without a byte order mark."""
-    io, where = java(spark).java.io, hadoop_path(spark, path)
+    where = hadoop_path(spark, path)
     stream = file_system(spark, path).open(where)
     try:
-        codec = java(spark).org.apache.hadoop.io.compress.CompressionCodecFactory(configuration(spark)).getCodec(where)
+        codecs = java_class(spark, "org.apache.hadoop.io.compress.CompressionCodecFactory")(configuration(spark))
+        codec = codecs.getCodec(where)
         text = stream if codec is None else codec.createInputStream(stream)
-        line = io.BufferedReader(io.InputStreamReader(text, encoding)).readLine()
+        reader = java_class(spark, "java.io.InputStreamReader")(text, encoding)
+        line = java_class(spark, "java.io.BufferedReader")(reader).readLine()
     finally:
         stream.close()
     return (line or "").removeprefix("\ufeff")

@@ -164,6 +164,7 @@ def start_session(settings: Settings) -> SparkSession:
     # XGBoost's idle threads would otherwise spin, and starve the other processes of the machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from dagster_pyspark import LazyPySparkResource
+    from py4j.java_gateway import java_import
     from pyspark.logger import PySparkLogger
 
     # These print every error in an expression, with its stack of calls, before it is raised.
@@ -175,6 +176,8 @@ def start_session(settings: Settings) -> SparkSession:
         # Spark's own handler asks Java to cancel its jobs, on the connection that waits for an answer just then: what
         # comes out is an error of the connection, and no interrupt.
         signal.signal(signal.SIGINT, handler)
+    # Named in each `select` and `agg`, and else looked for in six packages, that is in the jars of all Spark.
+    java_import(session._jvm, "org.apache.spark.api.python.PythonUtils")
     return session
 
 
