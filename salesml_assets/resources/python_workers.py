@@ -3,7 +3,7 @@
 Spark puts its own Python files on the path a second time, as archives. They are compiled anew by each such process, and
 their directories (5,000 names in Spark's core jar) are read anew by a worker before each task. After each task a worker
 collects garbage among all that it ever imported. So the archives are left out, the installed package is used, and what
-every worker needs is imported here, once, and kept out of the collection.
+workers need is imported here, once, and kept out of the collection.
 
 Spark starts this module by its name (`spark.python.daemon.module`).
 """
@@ -43,8 +43,8 @@ def main() -> None:
     """Forks workers until Spark closes the standard input."""
     leave_archives_out(os.environ["SPARK_HOME"])
 
+    # Not polars: it starts threads, which a fork does not copy.
     import pandas  # noqa: F401
-    import polars  # noqa: F401
     import pyarrow  # noqa: F401
     from pyspark import daemon
 
