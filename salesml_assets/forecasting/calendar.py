@@ -212,7 +212,7 @@ def exact_sum(name: str) -> Column:
     """
     exact = F.col(name).cast("decimal(38,12)")
     all_fit = F.count(exact) == F.count(name)
-    return F.coalesce(F.when(all_fit, F.sum(exact).cast("double")), F.sum(F.col(name).cast("double")))
+    return F.coalesce(F.when(all_fit, F.sum(exact).cast("double")), F.sum(name))
 
 
 def _closed_steps(spark: SparkSession, calendar: BusinessCalendar) -> DataFrame:

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable
 from io import BufferedReader, BufferedWriter
+from pathlib import Path
 
 Worker = Callable[[BufferedReader, BufferedWriter], None]
 
@@ -20,7 +21,7 @@ Worker = Callable[[BufferedReader, BufferedWriter], None]
 def leave_archives_out(spark_home: str) -> None:
     """Takes Spark's archives off the path on which modules are looked for."""
     for entry in list(sys.path):
-        if entry.startswith(spark_home) and os.path.isfile(entry):
+        if Path(entry).is_relative_to(spark_home) and Path(entry).is_file():
             sys.path.remove(entry)
             sys.path_importer_cache.pop(entry, None)
 

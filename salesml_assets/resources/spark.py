@@ -176,7 +176,7 @@ def start_session(settings: Settings) -> SparkSession:
         # Spark's own handler asks Java to cancel its jobs, on the connection that waits for an answer just then: what
         # comes out is an error of the connection, and no interrupt.
         signal.signal(signal.SIGINT, handler)
-    # Named in each `select` and `agg`, and else looked for in six packages, that is in the jars of all Spark.
+    # Named in each `select` and `agg`, and else looked for in one imported package after the other, in every jar.
     java_import(session._jvm, "org.apache.spark.api.python.PythonUtils")
     return session
 

@@ -37,7 +37,7 @@ def test_workers_use_the_installed_package_and_collect_no_garbage_of_it(spark) -
 
 
 def test_archives_of_others_stay_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spark_home, elsewhere = tmp_path / "spark", tmp_path / "elsewhere"
+    spark_home, elsewhere = tmp_path / "spark", tmp_path / "spark-helpers"
     for folder in (spark_home, elsewhere):
         folder.mkdir()
     own, of_others = spark_home / "pyspark.zip", elsewhere / "helpers.zip"
