@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 
 
 def java_class(spark: SparkSession, name: str) -> Any:
-    """A class of Spark's Java by its full name: one question, where `_jvm.org.apache...` asks for each package, too."""
-    return getattr(spark._jvm, name)
+    """A class of Spark's Java by its full name: Java is asked once, where `_jvm.org.apache...` asks for each part."""
+    jvm = spark._jvm
+    if name not in vars(jvm):
+        setattr(jvm, name, getattr(jvm, name))
+    return getattr(jvm, name)
 
 
 def configuration(spark: SparkSession) -> Any:

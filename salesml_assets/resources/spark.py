@@ -21,6 +21,7 @@ from salesml_assets.config import Settings, load_settings
 from salesml_assets.lakehouse import TABLE_PROPERTIES
 from salesml_assets.resources.jars import jar_paths
 from salesml_assets.resources.java import use_java
+from salesml_assets.resources.java_names import remember_names
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -63,6 +64,8 @@ def spark_config(settings: Settings) -> dict[str, str]:
         "spark.sql.debug.maxToStringFields": "200",
         # 100 by default: a run has some 800, and Java would compile again what it had just forgotten.
         "spark.sql.codegen.cache.maxEntries": "1000",
+        # Each call on a column would tell Java from which line it comes: ten messages, for one of its own.
+        "spark.python.sql.dataFrameDebugging.enabled": "false",
     }
     if local:
         # On the class path at start, rather than copied into each session.
@@ -164,7 +167,6 @@ def start_session(settings: Settings) -> SparkSession:
     # XGBoost's idle threads would otherwise spin, and starve the other processes of the machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from dagster_pyspark import LazyPySparkResource
-    from py4j.java_gateway import java_import
     from pyspark.logger import PySparkLogger
 
     # These print every error in an expression, with its stack of calls, before it is raised.
@@ -176,8 +178,7 @@ def start_session(settings: Settings) -> SparkSession:
         # Spark's own handler asks Java to cancel its jobs, on the connection that waits for an answer just then: what
         # comes out is an error of the connection, and no interrupt.
         signal.signal(signal.SIGINT, handler)
-    # Named in each `select` and `agg`, and else looked for in one imported package after the other, in every jar.
-    java_import(session._jvm, "org.apache.spark.api.python.PythonUtils")
+    remember_names(session._jvm)
     return session
 
 
