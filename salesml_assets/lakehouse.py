@@ -241,9 +241,11 @@ class Lakehouse:
         """
         table = self.open(name, version)
         files = [_spark_address(file) for file in table.file_uris()]
-        if not files or table.protocol().min_reader_version > 1 or self.is_odd:
+        if table.protocol().min_reader_version > 1 or self.is_odd:
             return spark.read.format("delta").option("versionAsOf", table.version()).load(self.path(name))
         schema = _spark_schema(table)
+        if not files:
+            return spark.createDataFrame([], schema)
         frame = spark.read.schema(schema).option("basePath", self.path(name)).parquet(*files)
         # A month column comes last from the folders' names, wherever it stands in the table.
         return frame.select(*[f"`{column.replace('`', '``')}`" for column in schema.names])

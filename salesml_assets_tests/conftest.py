@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # Tests are many small queries: Java's thorough compiler costs them more than it gains. Without it Java reserves 48 MB
 # for compiled code, which Spark's generated classes fill; after that it compiles no more, and some Javas even end.
 QUICK_JAVA = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"}
+# Files whose tests take most of a minute.
+LONG = {"test_backtest.py", "test_spark.py", "test_lake_kill.py", "test_lakehouse.py", "test_comparison.py",
+        "test_setup.py", "test_cli.py"}  # fmt: skip
 SPARK = {"master": "local[2]", "driver_memory": "2g", "shuffle_partitions": 2, "config": QUICK_JAVA}
 
 
@@ -34,8 +37,8 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, lest one worker waits for the other in the end."""
-    items.sort(key=lambda item: "integration" not in item.path.parts)
+    """The longest files first, lest one worker waits for the other in the end."""
+    items.sort(key=lambda item: ("integration" not in item.path.parts, item.path.name not in LONG))
 
 
 @pytest.fixture(scope="session")

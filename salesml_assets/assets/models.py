@@ -35,12 +35,10 @@ def model_asset(algorithm: Algorithm, settings: Settings) -> dg.AssetsDefinition
         context: dg.AssetExecutionContext, panel: Table, encoded: EncodedPanels, files: FileStore
     ) -> dg.Output[Table]:
         from salesml_assets.forecasting.backtest import backtest
-        from salesml_assets.forecasting.panel import folds_of
 
         started = time.perf_counter()
-        folds = folds_of(panel, settings)
-        candidates = algorithm.candidates(settings.training)
-        result = backtest(algorithm, encoded.of(panel, settings), folds, candidates, context.log.info)
+        rows, candidates = encoded.of(panel, settings), algorithm.candidates(settings.training)
+        result = backtest(algorithm, rows, rows.folds, candidates, context.log.info)
         path = files.path("models", context.run_id, algorithm.name)
         # Kept until the table is written, so that its time counts here and nothing is predicted twice.
         predictions = result.predictions.persist()

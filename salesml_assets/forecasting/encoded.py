@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pyspark.ml import Pipeline, PipelineModel
@@ -23,7 +24,7 @@ from salesml_assets.forecasting.algorithms.base import (
     tasks,
 )
 from salesml_assets.forecasting.folds import Fold
-from salesml_assets.forecasting.panel import SCORE, TRAIN
+from salesml_assets.forecasting.panel import SCORE, TRAIN, folds_of
 
 if TYPE_CHECKING:
     from pyspark.ml import Estimator, Transformer
@@ -83,6 +84,11 @@ class EncodedPanel:
         self.settings = settings
         self._training: dict[dt.date, TrainingRows] = {}
         self._scored: dict[int, DataFrame] = {}
+
+    @cached_property
+    def folds(self) -> list[Fold]:
+        """The origins of the backtest that are in the panel."""
+        return folds_of(self.panel, self.settings)
 
     def up_to(self, cutoff: dt.date) -> TrainingRows:
         """The rows that may be learned from at a cutoff: at most as many as any algorithm takes.

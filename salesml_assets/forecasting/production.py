@@ -16,7 +16,7 @@ from salesml_assets.forecasting.algorithms.learned import Learned
 from salesml_assets.forecasting.backtest import backtest, predict
 from salesml_assets.forecasting.encoded import EncodedPanel
 from salesml_assets.forecasting.intervals import BOUNDS, apply_intervals
-from salesml_assets.forecasting.panel import FUTURE, folds_of
+from salesml_assets.forecasting.panel import FUTURE
 from salesml_assets.forecasting.promotion import Recipe
 
 if TYPE_CHECKING:
@@ -110,8 +110,7 @@ def champion_recipe(tables: Lakehouse) -> Recipe | None:
 
 def champion_predictions(champion: Recipe, encoded: EncodedPanel) -> DataFrame:
     """Backtests the champion's own recipe on the rows on which its challengers are scored."""
-    folds = folds_of(encoded.panel, encoded.settings)
-    return backtest(ALGORITHMS[champion.algorithm], encoded, folds, [champion.parameters]).predictions
+    return backtest(ALGORITHMS[champion.algorithm], encoded, encoded.folds, [champion.parameters]).predictions
 
 
 def all_versions(tables: Lakehouse, manifest: Manifest, path: str, decision: dict[str, Any]) -> pd.DataFrame:

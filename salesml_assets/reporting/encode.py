@@ -10,7 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
 
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from PIL import Image
 
 from salesml_assets.reporting.formats import clean
 from salesml_assets.reporting.style import styled
@@ -18,6 +22,7 @@ from salesml_assets.reporting.style import styled
 # Dagster keeps metadata in its database: a figure in it stays small.
 MAX_MARKDOWN_BYTES = 150_000
 RESOLUTIONS = (130, 100, 80, 60, 40)
+UNSIGNED = {"Date": None, "Creator": None}
 
 
 @contextmanager
@@ -41,7 +46,8 @@ def figure_svg(figure: Figure, name: str, alt: str) -> str:
     """
     buffer = io.StringIO()
     with _any_script():
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        # `savefig` would draw it twice, the first time for its layout alone.
+        FigureCanvasSVG(figure).print_svg(buffer, metadata=UNSIGNED)  # type: ignore[no-untyped-call]
     figure.set_layout_engine("none")
     drawing = buffer.getvalue()
     drawing = drawing[drawing.index("<svg") :]
@@ -56,10 +62,15 @@ def figure_svg(figure: Figure, name: str, alt: str) -> str:
 
 @styled
 def figure_png(figure: Figure, dpi: int = 130) -> bytes:
-    """The figure as a PNG image."""
-    buffer = io.BytesIO()
+    """The figure as a PNG image of at most 256 colours, which takes a third of the bytes of all colours."""
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
     with _any_script():
-        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+        canvas.draw()  # type: ignore[no-untyped-call]
+    drawn = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    image = Image.fromarray(drawn).convert("RGB")
+    buffer = io.BytesIO()
+    image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
     return buffer.getvalue()
 
 

@@ -162,7 +162,8 @@ def test_the_same_rows_in_another_order_and_another_java_change_nothing_but_vers
     before = {name: lake.read_pandas(name) for name in ("model_comparison", "forecasts")}
     project.deliver(small_sales().drop_duplicates(list(NAMES)).sample(frac=1.0, random_state=5))
     fewer = ["seasonal_naive", "linear_regression", "xgboost"]
-    again = project.salesml("run", SALESML_JAVA="bundled", SALESML_TRAINING__ALGORITHMS=json.dumps(fewer))
+    changed = {"SALESML_JAVA": "bundled", "SALESML_TRAINING__ALGORITHMS": json.dumps(fewer)}
+    again = project.salesml("run", "--select", "*forecasts", **changed)
     assert again.returncode == 0, again.stdout + again.stderr
     keys = {"model_comparison": ["algorithm", "dimension", "segment", "metric"], "forecasts": ["unique_id", "ds"]}
     before["model_comparison"] = before["model_comparison"].query("algorithm in @fewer")
