@@ -226,8 +226,12 @@ class Lakehouse:
         self, name: str, columns: Sequence[str] | None = None, filters: Any = None, version: int | None = None
     ) -> pa.Table:
         """Like `read_pandas`, with the exact types of the table."""
-        table = self.open(name, version)
-        return table.to_pyarrow_table(columns=list(columns) if columns is not None else None, filters=filters)
+        from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+        table, names = self.open(name, version), list(columns) if columns is not None else None
+        # By default threads of Arrow's read through Python, and abort a process that ends before they have closed files.
+        files = None if "://" in self.root else SubTreeFileSystem(self.path(name), LocalFileSystem())
+        return table.to_pyarrow_table(columns=names, filesystem=files, filters=filters)
 
     def read(self, spark: SparkSession, name: str, version: int | None = None) -> DataFrame:
         """The table as a Spark DataFrame that stays at one version, even if the table moves on.

@@ -291,6 +291,14 @@ def test_a_folder_whose_name_looks_like_a_pattern_is_a_folder(spark, tmp_path):
         lake.write_arrow(pa.table({"id": [1]}), "numbers")
 
 
+def test_small_reads_from_disk_run_no_python_in_threads_of_arrow(spark, lake, monkeypatch):
+    """A process that ended while such a thread closed a file was aborted: `terminate called`, in 2 of 15 exports."""
+    lake.write_all_months(sales(spark, ("a", 1.0, "2011-01"), ("b", 2.0, "undated")), "sales", "month")
+    monkeypatch.setattr("deltalake.fs.DeltaStorageHandler.from_table", lambda *_: pytest.fail("Python reads"))
+
+    assert sorted(lake.read_pandas("sales")["product"]) == ["a", "b"]
+
+
 def test_small_reads_take_columns_and_filters(spark, lake):
     lake.write(sales(spark, ("a", 1.0, "2011-01"), ("b", 2.0, "2011-02")), "sales")
 
