@@ -229,7 +229,7 @@ class Lakehouse:
         from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
         table, names = self.open(name, version), list(columns) if columns is not None else None
-        # By default threads of Arrow's read through Python, and abort a process that ends before they have closed files.
+        # By default threads of Arrow's read through Python, and abort a process that ends before they are done.
         files = None if "://" in self.root else SubTreeFileSystem(self.path(name), LocalFileSystem())
         return table.to_pyarrow_table(columns=names, filesystem=files, filters=filters)
 
