@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is imported by now stays: looking through it for garbage takes a twelfth of the tests' own time."""
+    """What is imported by now stays: it need not be looked through for garbage again and again."""
     gc.collect()
     gc.freeze()
 
