@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from salesml_assets.arrow_files import arrow_files
 from salesml_assets.config import HISTORY_DAYS, S3Settings
 from salesml_assets.secrets import masked
 
@@ -97,6 +98,11 @@ class Lakehouse:
         's3a://bucket/lake/sales'
         """
         return f"{self.root.rstrip('/')}/{name}"
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether the root is a folder of this machine."""
+        return "://" not in self.root
 
     @property
     def is_odd(self) -> bool:
@@ -196,7 +202,7 @@ class Lakehouse:
         old = {info.path for info in present if info.is_file} & {unquote(path) for path in table.vacuum(**options)}
         if old:
             table.vacuum(**options, dry_run=False)
-        if "://" not in self.root:
+        if self.on_disk:
             root = Path(self.path(name))
             for file in (root / path for path in old):
                 file.with_name(f".{file.name}.crc").unlink(missing_ok=True)  # Hadoop's, beside each file on disk
@@ -226,12 +232,13 @@ class Lakehouse:
         self, name: str, columns: Sequence[str] | None = None, filters: Any = None, version: int | None = None
     ) -> pa.Table:
         """Like `read_pandas`, with the exact types of the table."""
-        from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+        from pyarrow.fs import SubTreeFileSystem
 
         table, names = self.open(name, version), list(columns) if columns is not None else None
         # By default threads of Arrow's read through Python, and abort a process that ends before they are done.
-        files = None if "://" in self.root else SubTreeFileSystem(self.path(name), LocalFileSystem())
-        return table.to_pyarrow_table(columns=names, filesystem=files, filters=filters)
+        files = arrow_files(None if self.on_disk else self.s3)
+        folder = SubTreeFileSystem(self.path(name).removeprefix("s3a://"), files)
+        return table.to_pyarrow_table(columns=names, filesystem=folder, filters=filters)
 
     def read(self, spark: SparkSession, name: str, version: int | None = None) -> DataFrame:
         """The table as a Spark DataFrame that stays at one version, even if the table moves on.
@@ -431,7 +438,7 @@ class Lakehouse:
 
     @property
     def _options(self) -> dict[str, str] | None:
-        if "://" not in self.root:
+        if self.on_disk:
             return None
         options = {
             "AWS_REGION": self.s3.region,
