@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
     from deltalake import DeltaTable
+    from pyarrow.fs import FileSystem
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
@@ -197,7 +198,7 @@ class Lakehouse:
         table = self.open(name)
         # Delta's own least age guards versions that are being read; ours has one of its own in the settings.
         options: dict[str, Any] = {"retention_hours": 24 * days, "enforce_retention_duration": False, "full": True}
-        present = table.to_pyarrow_dataset().filesystem.get_file_info(FileSelector("", recursive=True))
+        present = self._files(name).get_file_info(FileSelector("", recursive=True))
         # The log names replaced files for long after they were removed.
         old = {info.path for info in present if info.is_file} & {unquote(path) for path in table.vacuum(**options)}
         if old:
@@ -232,13 +233,9 @@ class Lakehouse:
         self, name: str, columns: Sequence[str] | None = None, filters: Any = None, version: int | None = None
     ) -> pa.Table:
         """Like `read_pandas`, with the exact types of the table."""
-        from pyarrow.fs import SubTreeFileSystem
-
         table, names = self.open(name, version), list(columns) if columns is not None else None
         # By default threads of Arrow's read through Python, and abort a process that ends before they are done.
-        files = arrow_files(None if self.on_disk else self.s3)
-        folder = SubTreeFileSystem(self.path(name).removeprefix("s3a://"), files)
-        return table.to_pyarrow_table(columns=names, filesystem=folder, filters=filters)
+        return table.to_pyarrow_table(columns=names, filesystem=self._files(name), filters=filters)
 
     def read(self, spark: SparkSession, name: str, version: int | None = None) -> DataFrame:
         """The table as a Spark DataFrame that stays at one version, even if the table moves on.
@@ -435,6 +432,13 @@ class Lakehouse:
             return self.open(name)
         except LakeError:
             return None
+
+    def _files(self, name: str) -> FileSystem:
+        """The table's folder."""
+        from pyarrow.fs import SubTreeFileSystem
+
+        files = arrow_files(None if self.on_disk else self.s3)
+        return SubTreeFileSystem(self.path(name).removeprefix("s3a://"), files)
 
     @property
     def _options(self) -> dict[str, str] | None:

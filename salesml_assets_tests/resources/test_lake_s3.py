@@ -59,3 +59,12 @@ def test_small_reads_run_no_python_in_threads_of_arrow(bucket, monkeypatch):
     monkeypatch.setattr("deltalake.fs.DeltaStorageHandler.from_table", lambda *_: pytest.fail("Python reads"))
 
     assert lake.read_arrow("few", filters=[("n", ">", 1)]).to_pydict() == {"n": [2]}
+
+
+def test_old_files_in_an_object_store_are_removed(bucket):
+    lake = Lakehouse("s3a://lake/below", S3Settings(endpoint=bucket))
+    lake.write_arrow(pa.table({"n": [1]}), "few")
+    lake.write_arrow(pa.table({"n": [2]}), "few")
+
+    assert [lake.remove_old_files("few", 0) for _ in range(2)] == [1, 0]
+    assert lake.read_arrow("few").to_pydict() == {"n": [2]}
