@@ -56,7 +56,7 @@ def reference(sales: Path, folder: Path, steps: str, memory: str, limit: float |
 def java_home() -> str:
     """The Java that this project would use: the reference pipeline gets the same one."""
     code = (
-        "from salesml_assets.resources.java import use_java; from salesml_assets.resources.spark import STATE; "
+        "from salesml_assets.spark.java import use_java; from salesml_assets.spark.session import STATE; "
         "print(use_java(STATE / 'java'))"
     )
     found = measure.run([PROJECT_PYTHON, "-c", code], ROOT / ".salesml" / "java.log", folder=ROOT)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from salesml_assets.config import ConfigurationError, Settings, load_settings, overlaid
-from salesml_assets.project import WORKSPACE, BusyError, enter_project, run_lock
-from salesml_assets.secrets import masked
+from salesml_assets.config.settings import ConfigurationError, Settings, load_settings, overlaid
+from salesml_assets.runs.project import WORKSPACE, BusyError, enter_project, run_lock
+from salesml_assets.text import masked
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from salesml_assets.progress import Progress
+    from salesml_assets.runs.progress import Progress
     from salesml_assets.simulation.plan import Simulation
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
@@ -63,7 +63,7 @@ def run(
 @export_app.command("forecasts")
 def export(out: Annotated[Path, typer.Argument(metavar="OUT.parquet|.csv", help="The file to write.")]) -> None:
     """Write the forecasts of all series to a file."""
-    from salesml_assets.exports import export_forecasts
+    from salesml_assets.lake.export import export_forecasts
 
     file = out.absolute()
     enter_project()
@@ -74,7 +74,7 @@ def export(out: Annotated[Path, typer.Argument(metavar="OUT.parquet|.csv", help=
 @models_app.command("list")
 def list_models() -> None:
     """Show the versions of the production model, newest first."""
-    from salesml_assets.exports import production_models
+    from salesml_assets.lake.export import production_models
 
     enter_project()
     models = production_models(load_settings())
@@ -87,8 +87,8 @@ def config(
     reference: Annotated[bool, typer.Option("--reference", help="Show the reference of all keys as Markdown.")] = False,
 ) -> None:
     """Show the settings in force as YAML; secrets are hidden."""
-    from salesml_assets.config_text import effective_yaml
-    from salesml_assets.config_text import reference as all_keys
+    from salesml_assets.config.reference import effective_yaml
+    from salesml_assets.config.reference import reference as all_keys
 
     if reference:
         typer.echo(all_keys(), nl=False)
@@ -102,7 +102,7 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
     """Open the Dagster UI on the state of this project; ends with Ctrl-C."""
     import dagster as dg
 
-    from salesml_assets.runs import close_dead_runs, close_lost_runs
+    from salesml_assets.runs.execution import close_dead_runs, close_lost_runs
 
     home = enter_project()
     load_settings()
@@ -147,7 +147,7 @@ def simulate(
 
 def main() -> None:
     """Runs the command. Errors of use are one line; other failures name what failed."""
-    from salesml_assets.lakehouse import LakeError
+    from salesml_assets.lake.store import LakeError
 
     try:
         app()
@@ -175,8 +175,8 @@ def _run(
     """The body of `salesml run`; the exit code."""
     import dagster as dg
 
-    from salesml_assets.progress import Progress, print_models, write_summary
-    from salesml_assets.runs import RetrainRun, close_lost_runs, quiet_logs
+    from salesml_assets.runs.execution import RetrainRun, close_lost_runs, quiet_logs
+    from salesml_assets.runs.progress import Progress, print_models, write_summary
 
     started = time.monotonic()
     quiet_logs()
@@ -209,12 +209,12 @@ def _run(
 
 def _simulate(stack: ExitStack, home: Path, simulation: Simulation, settings: Settings, root: Path) -> None:
     """The body of `salesml simulate`."""
-    from salesml_assets.runs import quiet_logs
+    from salesml_assets.runs.execution import quiet_logs
 
     quiet_logs()
-    from salesml_assets.resources.spark import spark_session
     from salesml_assets.simulation.replay import Replay, ReplayError
     from salesml_assets.simulation.report import print_week, print_weeks, write_report
+    from salesml_assets.spark.session import spark_session
 
     console = stack.enter_context(_own_console())
     with _spinner(console) as show:
@@ -241,7 +241,7 @@ def _first_month(stack: ExitStack, settings: Settings) -> str:
     The Spark session that this takes is the one that the run goes on with.
     """
     from salesml_assets.quality.source import preflight
-    from salesml_assets.resources.spark import spark_session
+    from salesml_assets.spark.session import spark_session
 
     with _errors_in(SPARK_LOG):
         session = stack.enter_context(spark_session(settings))

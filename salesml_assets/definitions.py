@@ -13,10 +13,10 @@ from salesml_assets.automation.clean_up import clean_up_job, weekly_clean_up
 from salesml_assets.automation.drift_retrain import drift_sensor
 from salesml_assets.automation.jobs import load_job, retrain_job, weekly_schedule
 from salesml_assets.automation.new_sales import new_sales_sensor
-from salesml_assets.automation.notifications import notification_sensors
 from salesml_assets.automation.policies import refresh_sensor, with_policies
 from salesml_assets.checks import all_checks
-from salesml_assets.config import Settings, load_settings
+from salesml_assets.config.settings import Settings, load_settings
+from salesml_assets.notifications.sensors import notification_sensors
 from salesml_assets.resources.encoded import EncodedPanels
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import DeltaIOManager, Lake

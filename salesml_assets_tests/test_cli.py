@@ -26,8 +26,8 @@ from pyarrow import parquet
 
 from salesml_assets import cli
 from salesml_assets.automation.jobs import JOB
-from salesml_assets.runs import COMMAND_TAGS, close_dead_runs, close_lost_runs
-from salesml_assets.tags import FULL_LOAD_TAG, RANGE_TAGS
+from salesml_assets.names import FULL_LOAD_TAG, RANGE_TAGS
+from salesml_assets.runs.execution import COMMAND_TAGS, close_dead_runs, close_lost_runs
 
 ROOT = Path(__file__).parents[1]
 TOY = "salesml_assets_tests.toy_definitions"
@@ -241,7 +241,7 @@ def test_the_settings_of_the_starting_folder_count(salesml, project, monkeypatch
     elsewhere.mkdir()
     (elsewhere / "salesml.yaml").write_text("lake: {root: tables}\nforecast: {horizon: 3}")
     monkeypatch.chdir(elsewhere)
-    monkeypatch.setattr("salesml_assets.project.__file__", str(project / "salesml_assets" / "project.py"))
+    monkeypatch.setattr("salesml_assets.runs.project.__file__", str(project / "salesml_assets" / "runs" / "project.py"))
     settings = yaml.safe_load(salesml("config").out)
 
     assert settings["lake"]["root"] == str(elsewhere / "tables")

@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from salesml_assets.config import ConfigurationError, Settings
+from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.definitions import definitions
 
 SNAPSHOT = Path(__file__).with_name("asset_graph.json")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from salesml_assets.config import ConfigurationError
+from salesml_assets.config.settings import ConfigurationError
 
 MONTHS = dg.MonthlyPartitionsDefinition(start_date="2011-01-01", end_date="2011-05-01")
 MODELS = [

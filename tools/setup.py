@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST, NEWEST = (3, 11), (3, 14)
 LOCKS = {"run": "requirements.lock", "dev": "requirements-dev.lock"}
-JARS_LOCK = "salesml_assets/resources/jars.lock"
+JARS_LOCK = "salesml_assets/spark/jars.lock"
 STATE = ".salesml"
 BUILD_TOOL = "setuptools"
 # Settings of the user's pip under which packages would land elsewhere, or other ones than the locked.
@@ -87,7 +87,7 @@ def set_up(root: Path, kind: str) -> None:
         install_project(environment, root)
         write_stamp(environment, packages)
     say("4/4 Spark: jars, and a first start")
-    run([environment / "bin" / "python", "-m", "salesml_assets.resources.prepare"], cwd=root)
+    run([environment / "bin" / "python", "-m", "salesml_assets.spark.prepare"], cwd=root)
     write_stamp(environment, packages | jars)
     say(f"done in {time.monotonic() - start:.0f} s")
 

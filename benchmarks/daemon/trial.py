@@ -14,8 +14,8 @@ import polars as pl
 
 from benchmarks.daemon.platform import Platform
 from benchmarks.daemon.shop import START, WEEK, sales, weeks_of
-from salesml_assets.config import Settings
-from salesml_assets.lakehouse import Lakehouse
+from salesml_assets.config.settings import Settings
+from salesml_assets.lake.store import Lakehouse
 from salesml_assets.simulation.events import happen, hit_products
 from salesml_assets.simulation.plan import Event
 from salesml_assets.simulation.source import WEEKS_OF_VOLUME

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from salesml_assets.config import ConfigurationError
+from salesml_assets.config.settings import ConfigurationError
 
 
 @contextmanager

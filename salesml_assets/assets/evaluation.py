@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.resources.encoded import EncodedPanels
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Lake, Table

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from salesml_assets.assets.errors import input_errors_are_final
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.resources.lake import Table
 
 GROUP = "features"
@@ -24,8 +24,8 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     )
     def features(sales_series: Table) -> Table:
         from salesml_assets.forecasting.features import add_features, feature_spec
-        from salesml_assets.forecasting.partitions import map_series
-        from salesml_assets.forecasting.planned import covariates_of
+        from salesml_assets.forecasting.training.planned import covariates_of
+        from salesml_assets.spark.partitions import map_series
 
         spec = feature_spec(settings, covariates_of(sales_series, settings))
         return map_series(sales_series, functools.partial(add_features, spec=spec), sales_series.count())
@@ -38,7 +38,7 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         "and the steps to forecast.",
     )
     def panel(features: Table) -> dg.Output[Table]:
-        from salesml_assets.forecasting.panel import make_panel
+        from salesml_assets.forecasting.training.panel import make_panel
 
         with input_errors_are_final():
             rows, plan = make_panel(features, settings)

@@ -7,10 +7,10 @@ from typing import Any
 import dagster as dg
 
 from salesml_assets.assets.errors import input_errors_are_final
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
+from salesml_assets.names import MONTHS_TAGS
 from salesml_assets.resources.lake import Table
 from salesml_assets.resources.spark import SparkResource
-from salesml_assets.tags import MONTHS_TAGS
 
 GROUP = "ingestion"
 KINDS = {"spark", "deltalake"}
@@ -109,13 +109,10 @@ def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         description="One gap-free calendar per series, closed days marked.",
     )
     def sales_series(context: dg.AssetExecutionContext, sales: Table) -> dg.Output[Table]:
-        from salesml_assets.forecasting.calendar import (
-            WEEKDAYS,
-            business_calendar,
-            daily_rows,
-        )
-        from salesml_assets.forecasting.calendar import sales_series as series_of
-        from salesml_assets.forecasting.planned import read_planned
+        from salesml_assets.forecasting.calendar import WEEKDAYS, business_calendar
+        from salesml_assets.forecasting.training.planned import read_planned
+        from salesml_assets.forecasting.training.series import daily_rows
+        from salesml_assets.forecasting.training.series import sales_series as series_of
 
         calendar = business_calendar(daily_rows(sales, settings.forecast.target), settings.forecast.frequency)
         with input_errors_are_final():

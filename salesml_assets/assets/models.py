@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.algorithms import ALGORITHMS
 from salesml_assets.forecasting.algorithms.base import Algorithm
 from salesml_assets.resources.encoded import EncodedPanels
@@ -34,7 +34,7 @@ def model_asset(algorithm: Algorithm, settings: Settings) -> dg.AssetsDefinition
     def model(
         context: dg.AssetExecutionContext, panel: Table, encoded: EncodedPanels, files: FileStore
     ) -> dg.Output[Table]:
-        from salesml_assets.forecasting.backtest import backtest
+        from salesml_assets.forecasting.training.backtest import backtest
 
         started = time.perf_counter()
         rows, candidates = encoded.of(panel, settings), algorithm.candidates(settings.training)

@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from salesml_assets.assets.production import FORECASTS, MODEL
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.resources.lake import Lake, Table
 
 GROUP = "monitoring"

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from salesml_assets.assets.evaluation import COMPARISON, latest_comparison
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.algorithms import ALGORITHMS
 from salesml_assets.resources.encoded import EncodedPanels
 from salesml_assets.resources.files import FileStore
@@ -36,8 +36,6 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         from salesml_assets.forecasting.algorithms.base import PanelColumns
         from salesml_assets.forecasting.features import feature_spec
         from salesml_assets.forecasting.intervals import interval_table
-        from salesml_assets.forecasting.panel import last_step
-        from salesml_assets.forecasting.planned import covariates_of
         from salesml_assets.forecasting.production import (
             Manifest,
             all_versions,
@@ -45,6 +43,8 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             latest_version,
             refit,
         )
+        from salesml_assets.forecasting.training.panel import last_step
+        from salesml_assets.forecasting.training.planned import covariates_of
 
         comparison = latest_comparison(context, files)
         decision, recipe = comparison.decision, comparison.recipe

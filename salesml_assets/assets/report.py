@@ -10,11 +10,11 @@ from salesml_assets.assets.evaluation import GROUP, REPORT_FILE, latest_comparis
 from salesml_assets.assets.monitoring import ACCURACY
 from salesml_assets.assets.production import FORECASTS, MODEL
 from salesml_assets.checks import all_checks
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
+from salesml_assets.names import DRIFT_WEEK_TAG, STARTED_BY_TAG
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Lake
-from salesml_assets.resources.usage import usage_of_run
-from salesml_assets.tags import DRIFT_WEEK_TAG, STARTED_BY_TAG
+from salesml_assets.runs.usage import usage_of_run
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,10 +15,10 @@ from salesml_assets.assets.monitoring import DRIFT
 from salesml_assets.assets.production import MODEL
 from salesml_assets.automation.history import Made, table_history
 from salesml_assets.automation.jobs import JOB, partition_range_tags
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.drift.retrain import Evaluation, Retrain, RetrainRules, should_retrain
+from salesml_assets.names import DRIFT_WEEK_TAG, STARTED_BY_TAG
 from salesml_assets.resources.lake import TABLE_ID
-from salesml_assets.tags import DRIFT_WEEK_TAG, STARTED_BY_TAG
 
 INTERVAL_SECONDS = 60
 REMEMBERED = 60  # evaluations and retrains that are looked at: more than a year of weeks

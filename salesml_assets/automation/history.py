@@ -12,8 +12,8 @@ from typing import Any
 
 import dagster as dg
 
-from salesml_assets.config import Settings
-from salesml_assets.lakehouse import Lakehouse
+from salesml_assets.config.settings import Settings
+from salesml_assets.lake.store import Lakehouse
 from salesml_assets.resources.lake import TABLE_ID
 
 

@@ -12,11 +12,11 @@ from pydantic import BaseModel
 from salesml_assets.assets.ingestion import monthly_partitions
 from salesml_assets.automation.history import table_history
 from salesml_assets.automation.jobs import LOAD_JOB, partition_range_tags
-from salesml_assets.config import Settings
-from salesml_assets.lakehouse import UNDATED
+from salesml_assets.config.settings import Settings
+from salesml_assets.lake.store import UNDATED
+from salesml_assets.names import MONTHS_TAGS, range_tags
 from salesml_assets.quality.arrivals import Changes, FileState, list_source, look
 from salesml_assets.resources.lake import TABLE_ID
-from salesml_assets.tags import MONTHS_TAGS, range_tags
 
 RAW_SALES = "raw_sales"
 INTERVAL_SECONDS = 30

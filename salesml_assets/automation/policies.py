@@ -11,7 +11,7 @@ from salesml_assets.assets.monitoring import ACCURACY, DRIFT
 from salesml_assets.assets.production import FORECASTS, MODEL
 from salesml_assets.assets.report import REPORT
 from salesml_assets.automation.jobs import run_tags
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 
 # What follows from new sales by itself; models, comparison and promotion are the retrain's.
 BY_SALES = ("sales_series", "features", "panel")

@@ -8,7 +8,7 @@ from salesml_assets.checks.ingestion import ingestion_checks
 from salesml_assets.checks.models import model_checks
 from salesml_assets.checks.monitoring import monitoring_checks
 from salesml_assets.checks.production import production_checks
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 
 
 def all_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from salesml_assets.checks.base import WARN, Finding, table_checks
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.resources.lake import Lake
 
 LEVELS = {"coverage80": 0.80, "coverage95": 0.95}

@@ -10,7 +10,7 @@ from salesml_assets.checks.base import (
     table_checks,
     unique_finding,
 )
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.resources.lake import Lake
 
 LEAKAGE_SERIES = 50
@@ -63,7 +63,7 @@ def measure_panel(tables: Lake, settings: Settings) -> Iterator[Finding]:
 
     from pyspark.sql import functions as F
 
-    from salesml_assets.forecasting.leakage import changed_features
+    from salesml_assets.forecasting.training.leakage import changed_features
 
     yield unique_finding(tables, "panel", ["kind", "unique_id", "origin", "horizon"])
     panel = tables.read("panel")

@@ -14,7 +14,7 @@ from salesml_assets.checks.base import (
     table_checks,
     unique_finding,
 )
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.resources.lake import Lake
 
 

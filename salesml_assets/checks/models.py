@@ -6,7 +6,7 @@ from functools import partial
 import dagster as dg
 
 from salesml_assets.checks.base import Finding, table_checks
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.resources.lake import Lake
 
 

@@ -10,12 +10,12 @@ import pandas as pd
 from pyspark.sql import functions as F
 
 from salesml_assets.drift.inputs import DriftInputs
-from salesml_assets.forecasting.calendar import unique_id
+from salesml_assets.forecasting.training.series import unique_id
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-    from salesml_assets.config import Settings
+    from salesml_assets.config.settings import Settings
 
 HISTORY_WEEKS = 130  # two years and a half: a year before the oldest week that a season is taken from
 MOST_SERIES = 20_000

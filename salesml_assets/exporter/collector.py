@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 from prometheus_client.registry import Collector
 
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.exporter.assets import read_assets
 from salesml_assets.exporter.catalogue import METRICS, SCRAPE, Family
 from salesml_assets.exporter.checks import CheckReader

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from salesml_assets.lakehouse import Lakehouse
+from salesml_assets.lake.store import Lakehouse
 
 # Ten retries over three minutes are right for a run, and too long for a scrape.
 IMPATIENT = {"connect_timeout": "2s", "timeout": "5s", "max_retries": "1", "retry_timeout": "5s"}

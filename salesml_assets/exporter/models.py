@@ -12,8 +12,8 @@ from salesml_assets.exporter.tables import CachedTable, business_now, unix_secon
 if TYPE_CHECKING:
     import pandas as pd
 
-    from salesml_assets.config import Settings
-    from salesml_assets.lakehouse import Lakehouse
+    from salesml_assets.config.settings import Settings
+    from salesml_assets.lake.store import Lakehouse
 
 MODEL_COLUMNS = ("version", "algorithm", "cutoff", "trained_at", "decision")
 METRIC_COLUMNS = ("algorithm", "dimension", "segment", "value")

@@ -10,8 +10,8 @@ from salesml_assets.exporter.tables import CachedTable, business_now, unix_secon
 if TYPE_CHECKING:
     import pandas as pd
 
-    from salesml_assets.config import Settings
-    from salesml_assets.lakehouse import Lakehouse
+    from salesml_assets.config.settings import Settings
+    from salesml_assets.lake.store import Lakehouse
 
 DRIFT_COLUMNS = ("evaluated_at", "kind", "effect", "least_effect", "drifted", "model_version")
 ACCURACY_COLUMNS = ("week", "horizon_bucket", "wape", "bias", "volume", "baseline_wape")

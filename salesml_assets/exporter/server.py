@@ -13,9 +13,9 @@ from types import FrameType
 import dagster as dg
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
-from salesml_assets.config import ConfigurationError, Settings, load_settings
+from salesml_assets.config.settings import ConfigurationError, Settings, load_settings
 from salesml_assets.exporter.collector import MetricsCollector, sources
-from salesml_assets.project import WORKSPACE, enter_project
+from salesml_assets.runs.project import WORKSPACE, enter_project
 
 LOG = logging.getLogger("salesml.metrics")
 HOST, PORT = "127.0.0.1", 9464

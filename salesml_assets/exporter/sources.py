@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from salesml_assets.exporter.families import Families
-from salesml_assets.secrets import masked
+from salesml_assets.text import masked
 
 LOG = logging.getLogger("salesml.metrics")
 

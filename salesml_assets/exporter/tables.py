@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from salesml_assets.exporter.families import Families
-from salesml_assets.lakehouse import Lakehouse
+from salesml_assets.lake.store import Lakehouse
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from salesml_assets.config import Settings
+    from salesml_assets.config.settings import Settings
 
 
 class CachedTable:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pyspark.sql import functions as F
 
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.algorithms.base import PREDICTION_COLUMNS
 from salesml_assets.forecasting.business import Business, business_reading, valued_sums
 from salesml_assets.forecasting.errors import (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 if TYPE_CHECKING:
-    from salesml_assets.config import Settings
+    from salesml_assets.config.settings import Settings
 
 
 @dataclass(frozen=True)

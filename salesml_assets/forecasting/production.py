@@ -13,20 +13,20 @@ from pyspark.sql import functions as F
 from salesml_assets.forecasting.algorithms import ALGORITHMS
 from salesml_assets.forecasting.algorithms.baseline import Baseline
 from salesml_assets.forecasting.algorithms.learned import Learned
-from salesml_assets.forecasting.backtest import backtest, predict
-from salesml_assets.forecasting.encoded import EncodedPanel
 from salesml_assets.forecasting.intervals import BOUNDS, apply_intervals
 from salesml_assets.forecasting.panel import FUTURE
 from salesml_assets.forecasting.promotion import Recipe
+from salesml_assets.forecasting.training.backtest import backtest, predict
+from salesml_assets.forecasting.training.sample import EncodedPanel
 
 if TYPE_CHECKING:
     import pandas as pd
     from pyspark.sql import DataFrame
 
-    from salesml_assets.config import Settings
+    from salesml_assets.config.settings import Settings
     from salesml_assets.forecasting.algorithms.base import Algorithm, Fitted, Parameters
     from salesml_assets.forecasting.features import FeatureSpec
-    from salesml_assets.lakehouse import Lakehouse
+    from salesml_assets.lake.store import Lakehouse
 
 TABLE = "production_model"
 FALLBACK = "moving_average"

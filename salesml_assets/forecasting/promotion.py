@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.metrics import total
 from salesml_assets.forecasting.significance import DAILY_BLOCK, WEEKLY_BLOCK, PairedTest, holm, paired_test
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from salesml_assets.config import HISTORY_DAYS
+from salesml_assets.config.settings import HISTORY_DAYS
 from salesml_assets.forecasting.metrics import horizon_bucket
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-    from salesml_assets.config import Settings
-    from salesml_assets.lakehouse import Lakehouse
+    from salesml_assets.config.settings import Settings
+    from salesml_assets.lake.store import Lakehouse
 
 FORECASTS = "forecasts"
 MOST_VERSIONS = 60  # of the table of forecasts: more than a year of weekly ones

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from salesml_assets.config import ConfigurationError, Settings
-from salesml_assets.lakehouse import UNDATED, Lakehouse
+from salesml_assets.config.settings import ConfigurationError, Settings
+from salesml_assets.lake.store import UNDATED, Lakehouse
 from salesml_assets.quality.files import hidden
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from salesml_assets.hadoop import configuration, file_system, hadoop_path, java_class, parquet_footer
+from salesml_assets.spark.hadoop import configuration, file_system, hadoop_path, java_class, parquet_footer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from salesml_assets.config import KEYS, ConfigurationError, Settings
+from salesml_assets.config.settings import KEYS, ConfigurationError, Settings
 from salesml_assets.quality.reader import CORRUPT, first_sentence
 
 if TYPE_CHECKING:

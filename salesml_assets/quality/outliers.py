@@ -14,7 +14,7 @@ import pandas as pd
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.quality.mapping import AMOUNTS
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from salesml_assets.config import ConfigurationError
+from salesml_assets.config.settings import ConfigurationError
 from salesml_assets.quality.files import (
     SourceFiles,
     first_line,

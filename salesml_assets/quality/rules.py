@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from salesml_assets.config import KEYS, ConfigurationError, Settings
+from salesml_assets.config.settings import KEYS, ConfigurationError, Settings
 from salesml_assets.quality.mapping import AMOUNTS, first_day
 from salesml_assets.quality.reader import CORRUPT
 

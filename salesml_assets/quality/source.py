@@ -11,7 +11,7 @@ from pyspark.errors import AnalysisException, ParseException, PySparkException
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from salesml_assets.config import ConfigurationError, Settings
+from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.quality.mapping import (
     MONTH,
     REASONS,

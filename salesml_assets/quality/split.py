@@ -9,7 +9,7 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.quality.mapping import ADDED, MONTH, REASONS, available_columns, canonical, month_of
 from salesml_assets.quality.outliers import robust_bounds, with_robust_z
 from salesml_assets.quality.rules import Rule, return_condition, rules_for

@@ -16,8 +16,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from PIL import Image
 
-from salesml_assets.reporting.formats import clean
 from salesml_assets.reporting.style import styled
+from salesml_assets.text import clean
 
 # Dagster keeps metadata in its database: a figure in it stays small.
 MAX_MARKDOWN_BYTES = 150_000

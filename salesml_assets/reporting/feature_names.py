@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from salesml_assets.reporting.formats import clean, sentence
+from salesml_assets.reporting.formats import sentence
+from salesml_assets.text import clean
 
 # Names may carry a prefix that says what they are in the panel: f_ (number) or c_ (text).
 _PREFIX = re.compile(r"^[fc]_")

@@ -6,10 +6,11 @@ import datetime as dt
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Mapping
 from numbers import Real
 from typing import TypeGuard
+
+from salesml_assets.text import clean
 
 DASH = "–"
 MINUS = "−"
@@ -177,19 +178,6 @@ def sentence(name: str) -> str:
     """
     words = clean(name.replace("_", " "))
     return words[:1].upper() + words[1:]
-
-
-def clean(text: object, width: int = 200) -> str:
-    r"""One line of printable text of at most `width` characters.
-
-    Names come from source data: control characters and lone surrogates would make the page invalid.
-
-    >>> clean("a\tb\x00c"), clean("abcdef", 4)
-    ('a bc', 'abc…')
-    """
-    joined = " ".join(str(text).encode("utf-8", "replace").decode("utf-8").split())
-    printable = "".join(char for char in joined if unicodedata.category(char) not in {"Cc", "Cs", "Cn", "Co"})
-    return printable if len(printable) <= width else printable[: width - 1].rstrip() + "…"
 
 
 def parameters(value: object) -> str:

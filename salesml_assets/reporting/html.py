@@ -12,6 +12,7 @@ from salesml_assets.reporting import formats, readings, tables
 from salesml_assets.reporting.data import ReportData
 from salesml_assets.reporting.encode import figure_svg
 from salesml_assets.reporting.figures import Picture
+from salesml_assets.text import clean
 
 
 def render_report(data: ReportData, pictures: Mapping[str, Picture]) -> str:
@@ -42,7 +43,7 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"label": formats.algorithm_label, "day": formats.day, "clean": formats.clean}
+    environment.filters |= {"label": formats.algorithm_label, "day": formats.day, "clean": clean}
     return environment.get_template(name)
 
 
@@ -63,10 +64,10 @@ def _tables(data: ReportData) -> dict[str, tables.Table | None]:
 def _facts(data: ReportData) -> list[tuple[str, str]]:
     """Name and value of each setting behind the report."""
     facts = [
-        ("Source", formats.clean(data.source)),
+        ("Source", clean(data.source)),
         ("Target", data.target),
         ("Series", " × ".join(data.series_keys)),
         ("Frequency", "daily" if data.frequency == "D" else f"weekly ({data.frequency})"),
         ("Horizon", formats.plural(data.horizon, data.step)),
     ]
-    return facts + [(formats.sentence(str(name)), formats.clean(value)) for name, value in data.settings.items()]
+    return facts + [(formats.sentence(str(name)), clean(value)) for name, value in data.settings.items()]

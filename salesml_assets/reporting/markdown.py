@@ -6,8 +6,8 @@ import re
 
 from salesml_assets.reporting import readings
 from salesml_assets.reporting.data import ReportData
-from salesml_assets.reporting.formats import clean
 from salesml_assets.reporting.tables import Table, algorithms_table, challengers_table
+from salesml_assets.text import clean
 
 
 def summary_markdown(data: ReportData) -> str:

@@ -13,7 +13,6 @@ from salesml_assets.reporting.formats import (
     DASH,
     algorithm_label,
     amount,
-    clean,
     day,
     is_number,
     number,
@@ -21,6 +20,7 @@ from salesml_assets.reporting.formats import (
     plural,
     sentence,
 )
+from salesml_assets.text import clean
 
 # Changes smaller than this share of a value are not worth a word.
 SMALL = 0.02

@@ -9,7 +9,6 @@ from salesml_assets.reporting.formats import (
     DASH,
     algorithm_label,
     amount,
-    clean,
     day,
     duration,
     is_number,
@@ -19,6 +18,7 @@ from salesml_assets.reporting.formats import (
     percent,
     sentence,
 )
+from salesml_assets.text import clean
 
 TOP_SEGMENTS = 12
 

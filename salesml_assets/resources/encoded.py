@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import PrivateAttr
 
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from salesml_assets.forecasting.encoded import EncodedPanel
+    from salesml_assets.forecasting.training.sample import EncodedPanel
 
 
 class EncodedPanels(dg.ConfigurableResource):
@@ -27,7 +27,7 @@ class EncodedPanels(dg.ConfigurableResource):
             panel: A version of the panel, as the lake reads it.
             settings: The settings.
         """
-        from salesml_assets.forecasting.encoded import EncodedPanel
+        from salesml_assets.forecasting.training.sample import EncodedPanel
 
         version = panel.semanticHash()  # the same for each look at the same files
         if version not in self._panels:

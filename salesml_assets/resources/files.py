@@ -11,8 +11,8 @@ from uuid import uuid4
 import dagster as dg
 from pydantic import Field
 
-from salesml_assets.config import Settings
-from salesml_assets.secrets import masked
+from salesml_assets.config.settings import Settings
+from salesml_assets.text import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

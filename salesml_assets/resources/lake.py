@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from salesml_assets.config import S3Settings, Settings
-from salesml_assets.lakehouse import UNDATED, Commit, LakeError, Lakehouse
+from salesml_assets.config.settings import S3Settings, Settings
+from salesml_assets.lake.store import UNDATED, Commit, LakeError, Lakehouse
+from salesml_assets.names import FULL_LOAD_TAG
 from salesml_assets.resources.spark import SparkResource
-from salesml_assets.secrets import masked
-from salesml_assets.tags import FULL_LOAD_TAG
+from salesml_assets.text import masked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from salesml_assets.assets.production import MODEL
-from salesml_assets.config import Settings
-from salesml_assets.lakehouse import Lakehouse
+from salesml_assets.config.settings import Settings
+from salesml_assets.lake.store import Lakehouse
 from salesml_assets.resources.files import FileStore
 
 if TYPE_CHECKING:

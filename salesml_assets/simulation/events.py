@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 
 import polars as pl
 
-from salesml_assets.config import ColumnSettings, Settings
+from salesml_assets.config.settings import ColumnSettings, Settings
 from salesml_assets.simulation.plan import Event
 
 NEW = "NEW"  # the new category, and what a product's new code ends with

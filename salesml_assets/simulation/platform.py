@@ -16,12 +16,12 @@ from dagster._core.storage.tags import RUN_KEY_TAG, SCHEDULE_NAME_TAG, SENSOR_NA
 from rich.console import Console
 
 from salesml_assets.automation.jobs import JOB, partition_range_tags
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.definitions import definitions
-from salesml_assets.progress import Progress
-from salesml_assets.runs import RUN_CONFIG
+from salesml_assets.names import STARTED_BY_TAG
+from salesml_assets.runs.execution import RUN_CONFIG
+from salesml_assets.runs.progress import Progress
 from salesml_assets.simulation.state import RunRecord
-from salesml_assets.tags import STARTED_BY_TAG
 
 if TYPE_CHECKING:
     from dagster._core.remote_origin import CodeLocationOrigin

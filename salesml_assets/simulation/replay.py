@@ -15,7 +15,7 @@ import dagster as dg
 import yaml
 
 from salesml_assets.assets.monitoring import DRIFT
-from salesml_assets.config import (
+from salesml_assets.config.settings import (
     CONFIG_VARIABLE,
     ClockSettings,
     ConfigurationError,
@@ -25,15 +25,15 @@ from salesml_assets.config import (
     load_settings,
     setting_variables,
 )
-from salesml_assets.lakehouse import Lakehouse
-from salesml_assets.project import INSTANCE, WORKSPACE
+from salesml_assets.lake.store import Lakehouse
 from salesml_assets.resources.files import FileStore
-from salesml_assets.resources.spark import is_local
+from salesml_assets.runs.project import INSTANCE, WORKSPACE
 from salesml_assets.simulation.accuracy import COLUMNS, Realised, first_model_forecasts, realised
 from salesml_assets.simulation.plan import WEEK, Simulation, replayed_weeks
 from salesml_assets.simulation.platform import DRIFT_RETRAIN, NEW_SALES, REFRESH, Platform
 from salesml_assets.simulation.source import deliver_history, deliver_week, replay_settings, split_source
 from salesml_assets.simulation.state import Folder, RunRecord, State, WeekRecord
+from salesml_assets.spark.session import is_local
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,16 +14,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Lines
 
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.reporting.encode import figure_svg
 from salesml_assets.reporting.figures.replay import replay_figure
 from salesml_assets.reporting.formats import DASH, algorithm_label, day, duration, number, percent, plural
 from salesml_assets.reporting.html import template
 from salesml_assets.reporting.tables import Table
-from salesml_assets.secrets import masked
 from salesml_assets.simulation.plan import WEEK, Simulation
 from salesml_assets.simulation.state import State, WeekRecord
 from salesml_assets.simulation.summary import after_first_retrain, event_summaries, mean
+from salesml_assets.text import masked
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from salesml_assets.config import ColumnSettings, SalesSettings, Settings
+from salesml_assets.config.settings import ColumnSettings, SalesSettings, Settings
 from salesml_assets.simulation.events import happen, hit_products
 from salesml_assets.simulation.plan import WEEK, Simulation
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from salesml_assets.config import ColumnSettings, ConfigurationError
-from salesml_assets.lakehouse import Lakehouse
+from salesml_assets.config.settings import ColumnSettings, ConfigurationError
+from salesml_assets.lake.store import Lakehouse
 
 LOG_ENTRY = re.compile(r"^\.?(\d{20})\.")
 

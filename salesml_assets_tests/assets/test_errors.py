@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from salesml_assets.assets.errors import input_errors_are_final
-from salesml_assets.config import ConfigurationError
+from salesml_assets.config.settings import ConfigurationError
 
 
 @pytest.mark.parametrize(("error", "attempts"), [(ConfigurationError, 1), (ConnectionError, 3)])

@@ -10,11 +10,11 @@ import pytest
 from deltalake import write_deltalake
 
 from salesml_assets.automation.clean_up import JOB
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.definitions import definitions
-from salesml_assets.lakehouse import Lakehouse
+from salesml_assets.lake.store import Lakehouse
 from salesml_assets.resources import spark as spark_module
-from salesml_assets_tests.aging import aged
+from salesml_assets_tests.lake.aging import aged
 
 
 def test_old_versions_go_and_past_forecasts_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

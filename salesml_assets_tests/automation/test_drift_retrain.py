@@ -12,8 +12,8 @@ import pytest
 
 from salesml_assets.automation.drift_retrain import drift_sensor
 from salesml_assets.automation.jobs import JOB
-from salesml_assets.config import LakeSettings, Settings
-from salesml_assets.tags import DRIFT_WEEK_TAG, STARTED_BY_TAG
+from salesml_assets.config.settings import LakeSettings, Settings
+from salesml_assets.names import DRIFT_WEEK_TAG, STARTED_BY_TAG
 
 SETTINGS = Settings.model_validate(
     {"sales": {"first_month": "2024-01"}, "clock": {"today": "2024-06-15"}, "drift": {"cool_down_weeks": 3}}

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from salesml_assets.automation.history import table_history
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 
 Table = Callable[[Path, str], dict[str, str]]
 

@@ -13,9 +13,9 @@ import polars as pl
 import pytest
 
 from salesml_assets.automation.new_sales import Cursor, load_requests, new_sales_sensor
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
+from salesml_assets.names import MONTHS_TAGS, RANGE_TAGS
 from salesml_assets.quality.arrivals import Changes, FileState
-from salesml_assets.tags import MONTHS_TAGS, RANGE_TAGS
 
 FIRST, LAST = RANGE_TAGS
 

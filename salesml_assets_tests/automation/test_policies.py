@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from salesml_assets.automation.policies import BY_MODEL, BY_SALES
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.definitions import definitions
 
 MONTHS = ["2024-01-01", "2024-02-01"]

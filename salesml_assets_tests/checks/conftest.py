@@ -11,7 +11,7 @@ from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 
 from salesml_assets.checks.base import Finding, Measure
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 
 from .lakes import lake_at
 

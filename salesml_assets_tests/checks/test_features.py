@@ -10,12 +10,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from salesml_assets.checks.features import measure_features, measure_panel
-from salesml_assets.config import Settings
-from salesml_assets.forecasting.calendar import business_calendar, daily_rows, sales_series
+from salesml_assets.config.settings import Settings
+from salesml_assets.forecasting.calendar import business_calendar
 from salesml_assets.forecasting.features import add_features, feature_spec
-from salesml_assets.forecasting.panel import make_panel
-from salesml_assets.forecasting.partitions import map_series
+from salesml_assets.forecasting.training.panel import make_panel
+from salesml_assets.forecasting.training.series import daily_rows, sales_series
 from salesml_assets.resources.lake import Lake
+from salesml_assets.spark.partitions import map_series
 from salesml_assets_tests.forecasting.small import small_sales
 
 from .lakes import failed, lake_at

@@ -14,7 +14,7 @@ from salesml_assets.checks.ingestion import (
     measure_sales,
     measure_sales_series,
 )
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 
 from .lakes import failed
 

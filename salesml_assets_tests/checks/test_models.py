@@ -12,7 +12,7 @@ from salesml_assets.checks.base import WARN
 from salesml_assets.checks.evaluation import measure_comparison
 from salesml_assets.checks.models import measure_backtest
 from salesml_assets.checks.production import measure_forecasts, measure_production_model
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 
 from .lakes import failed
 

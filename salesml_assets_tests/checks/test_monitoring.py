@@ -6,7 +6,7 @@ import pandas as pd
 
 from salesml_assets.checks.base import ERROR, WARN
 from salesml_assets.checks.monitoring import COLUMNS, DESCRIPTIONS, SHOWN, measure_drift
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.drift.parameters import KINDS
 
 from .lakes import failed

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.drift import gather
 from salesml_assets.drift.evaluate import evaluate
 from salesml_assets.drift.gather import Weeks, drift_inputs

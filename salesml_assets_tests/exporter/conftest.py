@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.exporter.server import listening
 
 Labels = tuple[tuple[str, str], ...]

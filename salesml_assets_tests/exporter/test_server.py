@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from salesml_assets.config import ConfigurationError, Settings
+from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.exporter.server import listening, serve
 from salesml_assets_tests.exporter.conftest import Scrape, scrape, value
 from salesml_assets_tests.exporter.platform import model_row, write
@@ -73,7 +73,7 @@ def test_reading_needs_no_spark(tmp_path, workspace):
     code = """
 import pathlib, sys
 import dagster as dg
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.exporter.collector import MetricsCollector, sources
 with dg.DagsterInstance.ephemeral() as instance:
     settings = Settings(lake={"root": sys.argv[1]})

@@ -12,15 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from salesml_assets.config import Settings
-from salesml_assets.forecasting.calendar import (
-    BusinessCalendar,
-    business_calendar,
-    calendar_of_series,
-    daily_rows,
-    future_steps,
-    sales_series,
-)
+from salesml_assets.config.settings import Settings
+from salesml_assets.forecasting.calendar import BusinessCalendar, business_calendar
+from salesml_assets.forecasting.training.series import calendar_of_series, daily_rows, future_steps, sales_series
 
 SATURDAY = 5
 

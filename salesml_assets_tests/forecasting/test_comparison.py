@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.comparison import CHAMPION, Comparison, compare, comparison_json
 from salesml_assets.forecasting.promotion import Recipe
 

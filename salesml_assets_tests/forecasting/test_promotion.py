@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.promotion import BASELINE, Decision, decide
 from salesml_assets_tests.forecasting.predictions import metrics_of, simulated_losses
 

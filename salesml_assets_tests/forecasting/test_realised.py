@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.realised import forecast_accuracy, past_forecasts
-from salesml_assets.lakehouse import Lakehouse
+from salesml_assets.lake.store import Lakehouse
 
 SETTINGS = Settings(forecast={"horizon": 7})
 FIRST = dt.date(2024, 1, 1)

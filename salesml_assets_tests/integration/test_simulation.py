@@ -19,8 +19,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from salesml_assets.lakehouse import Lakehouse
-from salesml_assets.tags import DRIFT_WEEK_TAG
+from salesml_assets.lake.store import Lakehouse
+from salesml_assets.names import DRIFT_WEEK_TAG
 from salesml_assets_tests.conftest import QUICK_JAVA
 from salesml_assets_tests.forecasting.small import START, small_sales
 

@@ -17,9 +17,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from salesml_assets.config import Settings
-from salesml_assets.exports import FORECAST_COLUMNS
-from salesml_assets.lakehouse import Lakehouse
+from salesml_assets.config.settings import Settings
+from salesml_assets.lake.export import FORECAST_COLUMNS
+from salesml_assets.lake.store import Lakehouse
 from salesml_assets_tests.conftest import QUICK_JAVA
 from salesml_assets_tests.forecasting.small import DAYS, START, small_sales
 

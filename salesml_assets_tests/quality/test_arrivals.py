@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 
-from salesml_assets.config import ConfigurationError, S3Settings, Settings
+from salesml_assets.config.settings import ConfigurationError, S3Settings, Settings
 from salesml_assets.quality.arrivals import (
     LARGEST_BYTES,
     Changes,

@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.quality.mapping import with_month
 from salesml_assets.quality.rules import DEFAULT_NAMES
 from salesml_assets.quality.source import read_source

@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from salesml_assets.config import ConfigurationError, Settings
+from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.quality.mapping import available_columns, canonical, day_of, number_of, text_of, with_month
 
 MakeSettings = Callable[..., Settings]

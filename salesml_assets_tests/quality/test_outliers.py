@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.quality.outliers import LEAST_SPREAD, STEP, robust_bounds, with_robust_z
 
 MakeSettings = Callable[..., Settings]

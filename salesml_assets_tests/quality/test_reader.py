@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from salesml_assets.config import ConfigurationError
+from salesml_assets.config.settings import ConfigurationError
 from salesml_assets.quality.reader import read_table
 
 

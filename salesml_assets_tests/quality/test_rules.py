@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from salesml_assets.config import ConfigurationError, Settings
+from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.quality.rules import DEFAULT_NAMES, Rule, rules_for
 from salesml_assets.quality.split import split
 

@@ -10,7 +10,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pyspark.sql import SparkSession
 
-from salesml_assets.config import ConfigurationError, Settings
+from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.quality.mapping import with_month
 from salesml_assets.quality.source import preflight, read_source
 from salesml_assets.quality.split import split

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from salesml_assets.reporting import formats
 from salesml_assets.reporting.feature_names import feature_label
+from salesml_assets.text import clean
 
 ANY_FLOAT = st.one_of(st.floats(-1e300, 1e300), st.sampled_from([math.nan, math.inf, -math.inf]))
 FORMATTERS = [formats.number, formats.amount, formats.compact, formats.percent, formats.p_value, formats.duration]
@@ -58,14 +59,14 @@ def test_rounding_up_reaches_the_next_unit():
 
 @given(text=st.text(max_size=300), width=st.integers(2, 100))
 def test_cleaned_text_is_one_printable_line_of_the_width(text, width):
-    cleaned = formats.clean(text, width)
+    cleaned = clean(text, width)
     assert len(cleaned) <= width
     assert not re.search(r"[\x00-\x1f\x7f]", cleaned)
     cleaned.encode("utf-8")
 
 
 def test_lone_surrogates_become_encodable():
-    assert formats.clean("a\ud800b").encode("utf-8")
+    assert clean("a\ud800b").encode("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
-from salesml_assets.config import Settings
-from salesml_assets.lakehouse import UNDATED
+from salesml_assets.config.settings import Settings
+from salesml_assets.lake.store import UNDATED
+from salesml_assets.names import FULL_LOAD_TAG
 from salesml_assets.resources.lake import MONTH_COLUMN, DeltaIOManager, Lake
 from salesml_assets.resources.spark import SparkResource
-from salesml_assets.tags import FULL_LOAD_TAG
 
 MONTHS = dg.MonthlyPartitionsDefinition(start_date="2011-01-01", end_date="2011-05-01")
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")

@@ -3,8 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from salesml_assets.config import S3Settings
-from salesml_assets.lakehouse import LakeError, Lakehouse
+from salesml_assets.config.settings import S3Settings
+from salesml_assets.lake.store import LakeError, Lakehouse
 
 
 @pytest.fixture

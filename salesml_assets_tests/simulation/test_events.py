@@ -12,7 +12,7 @@ from hypothesis import settings as tried
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.simulation.events import NEW, happen, hit_products
 from salesml_assets.simulation.plan import SIZED, Event
 

@@ -13,9 +13,9 @@ import pytest
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from pyspark.sql import SparkSession
 
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
+from salesml_assets.names import STARTED_BY_TAG
 from salesml_assets.simulation.platform import DRIFT_RETRAIN, NEW_SALES, REFRESH, SCHEDULE, Platform
-from salesml_assets.tags import STARTED_BY_TAG
 
 WORKSPACE = Path(__file__).parents[2] / "workspace.yaml"
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")

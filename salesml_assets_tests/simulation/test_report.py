@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from salesml_assets.config import ColumnSettings, Settings
+from salesml_assets.config.settings import ColumnSettings, Settings
 from salesml_assets.simulation.plan import Event, Simulation
 from salesml_assets.simulation.report import print_week, print_weeks, render, write_report
 from salesml_assets.simulation.state import RunRecord, State, WeekRecord

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
-from salesml_assets.config import Settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.quality.mapping import canonical
 from salesml_assets.quality.source import read_source
 from salesml_assets.simulation.plan import WEEK, Event, Simulation

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from salesml_assets.config import ColumnSettings, ConfigurationError
-from salesml_assets.lakehouse import Lakehouse
+from salesml_assets.config.settings import ColumnSettings, ConfigurationError
+from salesml_assets.lake.store import Lakehouse
 from salesml_assets.simulation.state import Folder, State
 
 

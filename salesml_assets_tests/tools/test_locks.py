@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from salesml_assets.resources.jars import LOCK, locked_jars
+from salesml_assets.spark.jars import LOCK, locked_jars
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN, DEV = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"

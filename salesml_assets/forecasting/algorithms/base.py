@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from salesml_assets.hadoop import file_system, hadoop_path
+from salesml_assets.spark.hadoop import file_system, hadoop_path
 
 if TYPE_CHECKING:
     import datetime as dt
 
     from pyspark.sql import DataFrame
 
-    from salesml_assets.config import TrainingSettings
-    from salesml_assets.forecasting.encoded import EncodedPanel
+    from salesml_assets.config.settings import TrainingSettings
+    from salesml_assets.forecasting.training.sample import EncodedPanel
 
 Parameters = dict[str, Any]
 # What learned algorithms find in training rows.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from salesml_assets.forecasting.encoded import EncodedPanel
+    from salesml_assets.forecasting.training.sample import EncodedPanel
 
 
 @dataclass(frozen=True)

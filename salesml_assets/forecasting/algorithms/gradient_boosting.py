@@ -10,7 +10,7 @@ from salesml_assets.forecasting.algorithms.learned import learned
 if TYPE_CHECKING:
     from pyspark.ml import Estimator
 
-    from salesml_assets.config import TrainingSettings
+    from salesml_assets.config.settings import TrainingSettings
 
 
 def estimators(parameters: Parameters, settings: TrainingSettings) -> list[Estimator]:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pyspark.ml import Estimator, Model, PipelineModel
     from pyspark.sql import DataFrame
 
-    from salesml_assets.config import TrainingSettings
-    from salesml_assets.forecasting.encoded import EncodedPanel, TrainingRows
+    from salesml_assets.config.settings import TrainingSettings
+    from salesml_assets.forecasting.training.sample import EncodedPanel, TrainingRows
 
 EstimatorOf = Callable[[Parameters, "TrainingSettings"], "list[Estimator]"]
 

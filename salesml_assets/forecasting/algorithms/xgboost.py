@@ -19,7 +19,7 @@ from salesml_assets.forecasting.algorithms.learned import learned
 if TYPE_CHECKING:
     from pyspark.ml import Estimator
 
-    from salesml_assets.config import TrainingSettings
+    from salesml_assets.config.settings import TrainingSettings
 
 SQUARED, ABSOLUTE = "reg:squarederror", "reg:absoluteerror"
 TWEEDIE = "reg:tweedie"  # needs targets that are not negative

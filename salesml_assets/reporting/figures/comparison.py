@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from salesml_assets.reporting.data import ReportData
-from salesml_assets.reporting.formats import algorithm_label, amount, clean, day, is_number, metric_label, percent
+from salesml_assets.reporting.formats import algorithm_label, amount, day, is_number, metric_label, percent
 from salesml_assets.reporting.style import (
     BLUE,
     INK,
@@ -21,6 +21,7 @@ from salesml_assets.reporting.style import (
     styled,
     value_axis,
 )
+from salesml_assets.text import clean
 
 SHARES = {"wape", "bias"}
 BAR_METRICS = ("wape", "mae", "rmse", "rmsse", "r2", "bias")

@@ -10,8 +10,9 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from salesml_assets.reporting.data import ReportData
 from salesml_assets.reporting.feature_names import feature_label
-from salesml_assets.reporting.formats import clean, compact, percent
+from salesml_assets.reporting.formats import compact, percent
 from salesml_assets.reporting.style import BLUE, INK, MUTED, ORANGE, PALE, new_figure, styled, value_axis
+from salesml_assets.text import clean
 
 MANY_POINTS = 800
 TOP_FEATURES = 15

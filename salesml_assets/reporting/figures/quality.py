@@ -5,8 +5,9 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from salesml_assets.reporting.data import ReportData
-from salesml_assets.reporting.formats import clean, number, percent, sentence
+from salesml_assets.reporting.formats import number, percent, sentence
 from salesml_assets.reporting.style import INK, MUTED, ORANGE, new_figure, styled
+from salesml_assets.text import clean
 
 TOP_REASONS = 12
 

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from salesml_assets.reporting.formats import clean
 from salesml_assets.reporting.style import (
     BASELINE,
     BLUE,
@@ -24,6 +23,7 @@ from salesml_assets.reporting.style import (
     styled,
     value_axis,
 )
+from salesml_assets.text import clean
 
 KINDS = ("input", "target", "prediction", "mix", "series", "error")
 EVENT = "#fbe6d3"

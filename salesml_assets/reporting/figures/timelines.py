@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from salesml_assets.reporting.data import ReportData
-from salesml_assets.reporting.formats import clean, percent
+from salesml_assets.reporting.formats import percent
 from salesml_assets.reporting.style import (
     BAND80,
     BAND95,
@@ -27,6 +27,7 @@ from salesml_assets.reporting.style import (
     styled,
     value_axis,
 )
+from salesml_assets.text import clean
 
 PAST80 = "#f6d9c4"
 BANDS = (("lo95", "hi95", BAND95, "95% interval"), ("lo80", "hi80", BAND80, "80% interval"))

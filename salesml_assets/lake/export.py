@@ -1,0 +1,84 @@
+"""Forecasts and models as the lake holds them, for people and other programs; no Java is needed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from salesml_assets.config.settings import KEYS, ConfigurationError, Settings
+from salesml_assets.lake.store import LakeError, Lakehouse
+from salesml_assets.text import masked
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+FORECAST_COLUMNS = ["ds", "yhat", "lo80", "hi80", "lo95", "hi95", "model", "model_version", "cutoff"]
+ENDINGS = (".parquet", ".csv")
+
+
+def lake_of(settings: Settings) -> Lakehouse:
+    """The tables of the lake that the settings name."""
+    return Lakehouse(settings.lake.root, settings.s3)
+
+
+def export_forecasts(settings: Settings, file: Path) -> int:
+    """Writes all forecasts to a file: unique_id, the series keys, ds, yhat, intervals, model, version and cutoff.
+
+    Args:
+        settings: The settings; the order of the keys is that of `forecast.series`.
+        file: A .parquet or .csv file; written as a whole or not at all.
+
+    Returns:
+        Number of rows.
+
+    Raises:
+        ConfigurationError: The ending is none of these.
+        LakeError: There are no forecasts yet.
+    """
+    if file.suffix.lower() not in ENDINGS:
+        raise ConfigurationError(f"{file.name}: the ending says the format, and has to be one of {', '.join(ENDINGS)}")
+    table = _forecasts(settings)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_name(f".{file.name}.{uuid4().hex}")
+    try:
+        _write(table, fresh, file.suffix.lower())
+        os.replace(fresh, file)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return int(table.num_rows)
+
+
+def production_models(settings: Settings) -> pd.DataFrame:
+    """The versions of the production model, newest first: version, algorithm, cutoff, trained_at, path.
+
+    Raises:
+        LakeError: There is no production model yet.
+    """
+    columns = ["version", "algorithm", "cutoff", "trained_at", "path"]
+    return lake_of(settings).read_pandas("production_model", columns).sort_values("version", ascending=False)
+
+
+def _forecasts(settings: Settings) -> pa.Table:
+    lake = lake_of(settings)
+    if not lake.exists("forecasts"):
+        raise LakeError(f"There are no forecasts in {masked(lake.root)} yet: run `salesml run` first.")
+    there = list(lake.columns("forecasts"))
+    series: list[str] = [*settings.forecast.series, *KEYS]
+    keys = [key for key in dict.fromkeys(series) if key in there]
+    wanted = ["unique_id", *keys, *FORECAST_COLUMNS]
+    table = lake.read_arrow("forecasts", wanted).select(wanted)
+    return table.sort_by([("unique_id", "ascending"), ("ds", "ascending")])
+
+
+def _write(table: pa.Table, file: Path, ending: str) -> None:
+    if ending == ".csv":
+        from pyarrow import csv
+
+        csv.write_csv(table, file)
+    else:
+        from pyarrow import parquet
+
+        parquet.write_table(table, file, compression="zstd")

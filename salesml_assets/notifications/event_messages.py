@@ -1,0 +1,103 @@
+"""From an event of Dagster's log to the message about it, if it is worth one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.freshness import FreshnessState
+from dagster._core.events.log import EventLogEntry
+
+from salesml_assets.automation.jobs import JOB
+from salesml_assets.notifications.messages import (
+    Message,
+    Outcome,
+    RunInfo,
+    asset_stale,
+    check_failed,
+    retrain_succeeded,
+    run_failed,
+)
+from salesml_assets.runs.progress import raised_error
+
+OWN_TAGS = "salesml/"
+OUTCOME_ASSETS = ("raw_sales", "quarantined_sales", "model_comparison", "production_model", "report")
+MOST_STEPS = 5
+
+
+def about_success(instance: dg.DagsterInstance, entry: EventLogEntry, ui_url: str) -> Message | None:
+    """A retrain that succeeded; other jobs succeed silently."""
+    if entry.job_name != JOB:
+        return None
+    run = _run(instance, entry)
+    made = {name: _metadata(instance, name, entry) for name in OUTCOME_ASSETS}
+    comparison, production = made["model_comparison"], made["production_model"]
+    version = f"version {production['model version']}, " if "model version" in production else ""
+    outcome = Outcome(
+        models=comparison.get("models", ()),
+        decision=comparison.get("decision"),
+        production=f"{version}{production['algorithm']}" if "algorithm" in production else None,
+        delivered=made["raw_sales"].get("dagster/row_count"),
+        quarantined=made["quarantined_sales"].get("dagster/row_count"),
+        report=made["report"].get("report"),
+    )
+    return retrain_succeeded(run, outcome, ui_url)
+
+
+def about_failure(instance: dg.DagsterInstance, entry: EventLogEntry, ui_url: str) -> Message | None:
+    """A run of any job that failed: its first failed steps with their errors."""
+    steps = instance.get_records_for_run(entry.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=MOST_STEPS)
+    failures = [_step_error(record.event_log_entry) for record in steps.records]
+    event = entry.get_dagster_event()
+    return run_failed(_run(instance, entry), failures, event.message or entry.user_message, ui_url)
+
+
+def about_check(instance: dg.DagsterInstance, entry: EventLogEntry, ui_url: str) -> Message | None:
+    """A check of severity ERROR that did not pass."""
+    evaluation = entry.get_dagster_event().asset_check_evaluation_data
+    if evaluation.passed or evaluation.severity is not dg.AssetCheckSeverity.ERROR:
+        return None
+    return check_failed(
+        evaluation.asset_key.path,
+        evaluation.check_name,
+        entry.run_id,
+        entry.timestamp,
+        evaluation.description or "",
+        evaluation.partition,
+        ui_url,
+    )
+
+
+def about_freshness(instance: dg.DagsterInstance, entry: EventLogEntry, ui_url: str) -> Message | None:
+    """An asset that began to fail its freshness policy."""
+    change = entry.get_dagster_event().asset_freshness_state_change_data
+    if change.new_state is not FreshnessState.FAIL:
+        return None
+    made = instance.get_latest_materialization_event(change.key)
+    return asset_stale(change.key.path, change.state_change_timestamp, made.timestamp if made else None, ui_url)
+
+
+def _run(instance: dg.DagsterInstance, entry: EventLogEntry) -> RunInfo:
+    record = instance.get_run_record_by_id(entry.run_id)
+    if record is None:  # deleted since
+        return RunInfo(entry.run_id, entry.job_name or "run", entry.timestamp)
+    tags = {name: value for name, value in record.dagster_run.tags.items() if name.startswith(OWN_TAGS)}
+    seconds = None if record.start_time is None else entry.timestamp - record.start_time
+    return RunInfo(entry.run_id, record.dagster_run.job_name, entry.timestamp, seconds, tags)
+
+
+def _metadata(instance: dg.DagsterInstance, asset: str, entry: EventLogEntry) -> Mapping[str, Any]:
+    """Metadata of the asset as this run made it; none if it did not: a run of few assets tells of those."""
+    before = dg.AssetRecordsFilter(dg.AssetKey(asset), before_timestamp=entry.timestamp)
+    found = instance.fetch_materializations(before, limit=1).records
+    if not found or found[0].run_id != entry.run_id or found[0].asset_materialization is None:
+        return {}
+    return {name: value.value for name, value in found[0].asset_materialization.metadata.items()}
+
+
+def _step_error(entry: EventLogEntry) -> tuple[str, str]:
+    data = entry.get_dagster_event().step_failure_data
+    error = raised_error(data.error)
+    told = data.user_failure_data.description if data.user_failure_data else None
+    return entry.step_key or "?", told or (error.message if error else entry.user_message)

@@ -1,0 +1,93 @@
+"""Arrow's own way to an object store: past a proxy and through one, with an authority of the company's own."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import trustme
+from pyarrow.fs import FileType
+
+from salesml_assets.config.settings import S3Settings
+from salesml_assets.lake.s3 import arrow_files
+
+pytestmark = pytest.mark.stack
+DEAD = "http://127.0.0.1:9"  # nobody listens there
+
+
+@contextmanager
+def server(context: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[str]]]:
+    """Says of every file that it is there: its address, and the files that it was asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "5")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        if context:
+            http.socket = context.wrap_socket(http.socket, server_side=True)
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{http.server_port}", asked
+        http.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing-secret")
+
+
+def is_there(endpoint: str, path_style: bool = True) -> bool:
+    files = arrow_files(S3Settings(endpoint=endpoint, path_style=path_style))
+    return files.get_file_info("lake/sales/part-0.parquet").type == FileType.File
+
+
+def test_a_store_behind_a_proxy_is_asked_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with server() as (address, asked):
+        monkeypatch.setenv("HTTP_PROXY", f"http://{address}")
+        assert is_there("http://store.example:9000/")
+        assert is_there("http://store.example:9000", path_style=False)
+    assert asked == [
+        "http://store.example:9000/lake/sales/part-0.parquet",
+        "http://lake.store.example:9000/sales/part-0.parquet",
+    ]
+
+
+def test_a_store_that_needs_no_proxy_is_asked_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    with server() as (address, asked):
+        monkeypatch.setenv("HTTP_PROXY", DEAD)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        assert is_there(f"http://{address}")
+    assert asked == ["/lake/sales/part-0.parquet"]
+
+
+def test_an_authority_of_ones_own_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with server(context) as (address, asked):
+        with pytest.raises(OSError, match=r"(?i)certificate"):
+            is_there(f"https://{address}")
+        authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+        assert is_there(f"https://{address}")
+    assert len(asked) == 1
+
+
+def test_files_of_this_machine_are_read_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "part-0.parquet").write_bytes(b"12345")
+    assert arrow_files(None).get_file_info(str(tmp_path / "part-0.parquet")).size == 5
