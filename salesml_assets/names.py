@@ -1,15 +1,25 @@
-"""Tags of runs: what they load, and what started them."""
+"""Names that several rooms share: assets (each has one table of its name), files, and tags of runs."""
 
 from __future__ import annotations
 
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+RAW_SALES, SALES, QUARANTINED_SALES, SALES_SERIES = "raw_sales", "sales", "quarantined_sales", "sales_series"
+FEATURES, PANEL = "features", "panel"
+MODEL_COMPARISON, REPORT = "model_comparison", "report"
+PRODUCTION_MODEL, FORECASTS = "production_model", "forecasts"
+FORECAST_ACCURACY, DRIFT_REPORT = "forecast_accuracy", "drift_report"
+
+# Folders of the file store, and the files in them.
+MODELS_FOLDER = "models"
+TRAINING_FILE = "training.json"  # what an algorithm's asset found out: parameters, rows, seconds, importance
+COMPARISON_FILE, EVERYTHING_FILE, REPORT_FILE = "model_comparison.json", "comparison.json", "report.html"
 
 FULL_LOAD_TAG = "salesml/full_load"  # a run whose months are all that the source has
 STARTED_BY_TAG = "salesml/started_by"  # the command line, or a drift in words
 DRIFT_WEEK_TAG = "salesml/drift_week"  # a retrain that a drift started: the first day of the drift's week
 # A run that loads months: which of them are new, came late, were corrected, or cannot be told.
 MONTHS_TAGS = {kind: f"salesml/{kind}_months" for kind in ("new", "late", "corrected", "unknown")}
-RANGE_TAGS = (ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG)
+# Dagster's own tags of a run over a range of partitions.
+RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
 
 def range_tags(first: str, last: str) -> dict[str, str]:

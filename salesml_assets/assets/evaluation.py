@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from salesml_assets.config.settings import Settings
+from salesml_assets.names import COMPARISON_FILE, EVERYTHING_FILE, MODEL_COMPARISON
 from salesml_assets.resources.encoded import EncodedPanels
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Lake, Table
@@ -14,15 +15,13 @@ if TYPE_CHECKING:
     from salesml_assets.forecasting.comparison import Comparison
 
 GROUP = "evaluation"
-COMPARISON = "model_comparison"
-COMPARISON_FILE, EVERYTHING_FILE, REPORT_FILE = "model_comparison.json", "comparison.json", "report.html"
 
 
 def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The assets of the group, by settings."""
 
     @dg.asset(
-        name=COMPARISON,
+        name=MODEL_COMPARISON,
         group_name=GROUP,
         kinds={"pandas", "scipy", "deltalake"},
         io_manager_key="lake",
@@ -53,8 +52,10 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         prices = average_prices(series) if priced else None
         comparison = compare(inputs, settings, runs, champion, champion_rows, prices)
         summary = comparison_json(comparison)
-        path = files.write(json.dumps(summary, indent=2, sort_keys=True), COMPARISON, context.run_id, COMPARISON_FILE)
-        files.write(comparison.to_json(), COMPARISON, context.run_id, EVERYTHING_FILE)
+        path = files.write(
+            json.dumps(summary, indent=2, sort_keys=True), MODEL_COMPARISON, context.run_id, COMPARISON_FILE
+        )
+        files.write(comparison.to_json(), MODEL_COMPARISON, context.run_id, EVERYTHING_FILE)
         metadata = {
             "models": dg.JsonMetadataValue(comparison.table()),
             "decision": comparison.decision.reason,
@@ -75,11 +76,11 @@ def latest_comparison(context: dg.AssetExecutionContext, files: FileStore) -> "C
     """
     from salesml_assets.forecasting.comparison import Comparison
 
-    event = context.instance.get_latest_materialization_event(dg.AssetKey(COMPARISON))
+    event = context.instance.get_latest_materialization_event(dg.AssetKey(MODEL_COMPARISON))
     if event is None or event.asset_materialization is None:
-        raise dg.Failure(f"{COMPARISON} has not been materialized")
+        raise dg.Failure(f"{MODEL_COMPARISON} has not been materialized")
     run = str(event.asset_materialization.metadata["run"].value)
-    return Comparison.from_json(files.read_text(COMPARISON, run, EVERYTHING_FILE))
+    return Comparison.from_json(files.read_text(MODEL_COMPARISON, run, EVERYTHING_FILE))
 
 
 def _run_of(instance: dg.DagsterInstance, name: str) -> dict[str, object]:

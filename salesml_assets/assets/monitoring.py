@@ -4,19 +4,18 @@ from typing import Any
 
 import dagster as dg
 
-from salesml_assets.assets.production import FORECASTS, MODEL
 from salesml_assets.config.settings import Settings
+from salesml_assets.names import DRIFT_REPORT, FORECAST_ACCURACY, FORECASTS, PRODUCTION_MODEL
 from salesml_assets.resources.lake import Lake, Table
 
 GROUP = "monitoring"
-ACCURACY, DRIFT = "forecast_accuracy", "drift_report"
 
 
 def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The assets of the group, by settings."""
 
     @dg.asset(
-        name=ACCURACY,
+        name=FORECAST_ACCURACY,
         group_name=GROUP,
         kinds={"spark", "deltalake"},
         io_manager_key="lake",
@@ -31,11 +30,11 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         return accuracy_of(past, sales_series, settings).toArrow()  # a row for each model, week and distance
 
     @dg.asset(
-        name=DRIFT,
+        name=DRIFT_REPORT,
         group_name=GROUP,
         kinds={"spark", "pandas", "scipy", "deltalake"},
         io_manager_key="lake",
-        deps=[MODEL, FORECASTS],
+        deps=[PRODUCTION_MODEL, FORECASTS],
         description="Tests of inputs, target, predictions, mix, series and errors against what the model learned from.",
     )
     def drift_report(
@@ -51,7 +50,7 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
         newest = latest_version(tables.tables)
         if newest is None:
-            raise dg.Failure(f"there is no production model yet: materialize {MODEL} first")
+            raise dg.Failure(f"there is no production model yet: materialize {PRODUCTION_MODEL} first")
         (last,) = sales_series.agg(F.max("ds")).first()
         columns = ["unique_id", "origin", "ds", "y", "yhat"]
         predictions = past_forecasts(sales_series.sparkSession, tables.tables, sales_series, settings).select(*columns)

@@ -6,28 +6,28 @@ from typing import Any
 
 import dagster as dg
 
-from salesml_assets.assets.evaluation import COMPARISON, latest_comparison
+from salesml_assets.assets.evaluation import latest_comparison
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.algorithms import ALGORITHMS
+from salesml_assets.names import FORECASTS, MODEL_COMPARISON, PRODUCTION_MODEL
 from salesml_assets.resources.encoded import EncodedPanels
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Lake, Table
 
 GROUP = "production"
-MODEL, FORECASTS = "production_model", "forecasts"
 # The tables that a production model is made from.
-INGREDIENTS = ("raw_sales", "sales", "sales_series", "features", "panel", COMPARISON)
+INGREDIENTS = ("raw_sales", "sales", "sales_series", "features", "panel", MODEL_COMPARISON)
 
 
 def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The assets of the group, by settings."""
 
     @dg.asset(
-        name=MODEL,
+        name=PRODUCTION_MODEL,
         group_name=GROUP,
         kinds={"spark", "deltalake"},
         io_manager_key="lake",
-        deps=[COMPARISON],
+        deps=[MODEL_COMPARISON],
         description="The winning recipe refitted on all data, one row per version, with the evidence for it.",
     )
     def production_model(
@@ -55,7 +55,7 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         version = newest.version + 1 if newest else 1
         # The run stands in the address, too: a broken run leaves its files without disturbing the next one.
         folder = f"{version}-{context.run_id}"
-        fitted.save(files.path(MODEL, folder, "model"))
+        fitted.save(files.path(PRODUCTION_MODEL, folder, "model"))
         columns = PanelColumns.of(panel)
         own = decision.winner not in settings.training.algorithms
         backtest = champion_predictions(recipe, vectors) if own else tables.read(decision.winner)
@@ -73,7 +73,7 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             lake_versions={table: tables.version(table) for table in INGREDIENTS},
             trained_at=dt.datetime.now(dt.UTC),
         )
-        path = files.write(manifest.to_json(), MODEL, folder, "manifest.json")
+        path = files.write(manifest.to_json(), PRODUCTION_MODEL, folder, "manifest.json")
         metadata: dict[str, Any] = {
             "algorithm": recipe.algorithm,
             "model version": version,
@@ -85,14 +85,16 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             "importance": dg.JsonMetadataValue(fitted.importance()),
         }
         evidence = decision.model_dump(mode="json")
-        return dg.Output(all_versions(tables.tables, manifest, files.path(MODEL, folder), evidence), metadata=metadata)
+        return dg.Output(
+            all_versions(tables.tables, manifest, files.path(PRODUCTION_MODEL, folder), evidence), metadata=metadata
+        )
 
     @dg.asset(
         name=FORECASTS,
         group_name=GROUP,
         kinds={"spark", "deltalake"},
         io_manager_key="lake",
-        deps=[MODEL],
+        deps=[PRODUCTION_MODEL],
         description="Every series over the whole horizon, with 80 % and 95 % intervals.",
     )
     def forecasts(panel: Table, tables: Lake, files: FileStore) -> dg.Output[Table]:
@@ -102,9 +104,9 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
         newest = latest_version(tables.tables)
         if newest is None:
-            raise dg.Failure(f"there is no production model yet: materialize {MODEL} first")
-        manifest = json.loads(files.read_text(MODEL, newest.folder, "manifest.json"))
-        fitted = load(manifest, files.path(MODEL, newest.folder, "model"))
+            raise dg.Failure(f"there is no production model yet: materialize {PRODUCTION_MODEL} first")
+        manifest = json.loads(files.read_text(PRODUCTION_MODEL, newest.folder, "manifest.json"))
+        fitted = load(manifest, files.path(PRODUCTION_MODEL, newest.folder, "model"))
         intervals = pd.DataFrame(manifest["intervals"])
         rows = forecast(fitted, panel, intervals, settings, newest.algorithm, newest.version)
         return dg.Output(rows, metadata={"model": newest.algorithm, "model version": newest.version})

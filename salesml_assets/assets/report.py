@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
-from salesml_assets.assets.evaluation import GROUP, REPORT_FILE, latest_comparison
-from salesml_assets.assets.monitoring import ACCURACY
-from salesml_assets.assets.production import FORECASTS, MODEL
+from salesml_assets.assets.evaluation import GROUP, latest_comparison
 from salesml_assets.checks import all_checks
 from salesml_assets.config.settings import Settings
-from salesml_assets.names import DRIFT_WEEK_TAG, STARTED_BY_TAG
+from salesml_assets.names import (
+    DRIFT_WEEK_TAG,
+    FORECAST_ACCURACY,
+    FORECASTS,
+    PRODUCTION_MODEL,
+    REPORT,
+    REPORT_FILE,
+    STARTED_BY_TAG,
+)
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Lake
 from salesml_assets.runs.usage import usage_of_run
@@ -19,7 +25,6 @@ from salesml_assets.runs.usage import usage_of_run
 if TYPE_CHECKING:
     import pandas as pd
 
-REPORT = "report"
 EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
 
@@ -30,7 +35,7 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         name=REPORT,
         group_name=GROUP,
         kinds={"matplotlib", "html"},
-        deps=["quarantined_sales", "sales_series", "model_comparison", MODEL, FORECASTS, ACCURACY],
+        deps=["quarantined_sales", "sales_series", "model_comparison", PRODUCTION_MODEL, FORECASTS, FORECAST_ACCURACY],
         description="One HTML file: which model serves and why, its errors, its forecasts, the quality of the data.",
     )
     def report(context: dg.AssetExecutionContext, tables: Lake, files: FileStore) -> dg.MaterializeResult:
@@ -43,14 +48,14 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
         newest = latest_version(tables.tables)
         if newest is None:
-            raise dg.Failure(f"there is no production model yet: materialize {MODEL} first")
-        manifest = json.loads(files.read_text(MODEL, newest.folder, "manifest.json"))
+            raise dg.Failure(f"there is no production model yet: materialize {PRODUCTION_MODEL} first")
+        manifest = json.loads(files.read_text(PRODUCTION_MODEL, newest.folder, "manifest.json"))
         data = report_data(
             latest_comparison(context, files),
             tables.read,
             settings,
             version=newest.version,
-            importance=_metadata_of(context.instance, MODEL, "importance", {}),
+            importance=_metadata_of(context.instance, PRODUCTION_MODEL, "importance", {}),
             left_out=_metadata_of(context.instance, "raw_sales", "rows left out by sales.filter", 0),
             checks=latest_checks(context.instance, settings),
             lake_versions=manifest["lake_versions"],
@@ -82,7 +87,7 @@ def _metadata_of(instance: dg.DagsterInstance, asset: str, name: str, default: A
 
 def _started_by(instance: dg.DagsterInstance) -> str | None:
     """The drift that started the retrain of the present model, if one did."""
-    event = instance.get_latest_materialization_event(dg.AssetKey(MODEL))
+    event = instance.get_latest_materialization_event(dg.AssetKey(PRODUCTION_MODEL))
     run = instance.get_run_by_id(event.run_id) if event else None
     return run.tags.get(STARTED_BY_TAG) if run and DRIFT_WEEK_TAG in run.tags else None
 

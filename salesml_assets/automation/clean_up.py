@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from salesml_assets.assets.production import FORECASTS
 from salesml_assets.automation.jobs import run_tags
 from salesml_assets.config.settings import HISTORY_DAYS, Settings
+from salesml_assets.names import FORECASTS
 from salesml_assets.resources.lake import Lake
 
 JOB = "clean_up"

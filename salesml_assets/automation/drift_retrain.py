@@ -11,13 +11,11 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from salesml_assets.assets.monitoring import DRIFT
-from salesml_assets.assets.production import MODEL
 from salesml_assets.automation.history import Made, table_history
 from salesml_assets.automation.jobs import JOB, partition_range_tags
 from salesml_assets.config.settings import Settings
 from salesml_assets.drift.retrain import Evaluation, Retrain, RetrainRules, should_retrain
-from salesml_assets.names import DRIFT_WEEK_TAG, STARTED_BY_TAG
+from salesml_assets.names import DRIFT_REPORT, DRIFT_WEEK_TAG, PRODUCTION_MODEL, STARTED_BY_TAG
 from salesml_assets.resources.lake import TABLE_ID
 
 INTERVAL_SECONDS = 60
@@ -37,14 +35,16 @@ def drift_sensor(settings: Settings) -> dg.SensorDefinition:
         description="Starts a retrain when a check of drift has failed, once for each drift.",
     )
     def drift_retrain(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        reports = list(table_history(context.instance, DRIFT, settings, REMEMBERED))
+        reports = list(table_history(context.instance, DRIFT_REPORT, settings, REMEMBERED))
         if not reports:
             return dg.SkipReason("Drift has not been measured yet.")
         judged = {_week(made.metadata["judged week"]): made.metadata for made in reversed(reports) if _is_new(made)}
         if not judged:
             return dg.SkipReason("There are no new weeks since the model was trained.")
         evaluations = [Evaluation(week, metadata["drifted"] != "none") for week, metadata in judged.items()]
-        retrains = past_retrains(context.instance, table_history(context.instance, MODEL, settings, REMEMBERED))
+        retrains = past_retrains(
+            context.instance, table_history(context.instance, PRODUCTION_MODEL, settings, REMEMBERED)
+        )
         decision = should_retrain(evaluations, retrains, max(judged), rules)
         if not decision.start:
             return dg.SkipReason(f"No retrain: {decision.reason}.")

@@ -7,15 +7,13 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from salesml_assets.assets.monitoring import ACCURACY, DRIFT
-from salesml_assets.assets.production import FORECASTS, MODEL
-from salesml_assets.assets.report import REPORT
 from salesml_assets.automation.jobs import run_tags
 from salesml_assets.config.settings import Settings
+from salesml_assets.names import DRIFT_REPORT, FORECAST_ACCURACY, FORECASTS, PRODUCTION_MODEL, REPORT
 
 # What follows from new sales by itself; models, comparison and promotion are the retrain's.
 BY_SALES = ("sales_series", "features", "panel")
-BY_MODEL = (FORECASTS, ACCURACY, DRIFT, REPORT)
+BY_MODEL = (FORECASTS, FORECAST_ACCURACY, DRIFT_REPORT, REPORT)
 INTERVAL_SECONDS = 30
 
 
@@ -37,7 +35,7 @@ def refresh_condition(by_model: bool) -> dg.AutomationCondition:
     )
     if by_model:
         missing = dg.AutomationCondition.missing() & ~dg.AutomationCondition.will_be_requested()
-        made_by_model = dg.AssetSelection.assets(MODEL, FORECASTS)
+        made_by_model = dg.AssetSelection.assets(PRODUCTION_MODEL, FORECASTS)
         condition = condition & ~dg.AutomationCondition.any_deps_match(missing).allow(made_by_model)
     return condition.with_label("refresh after new sales")
 
@@ -48,7 +46,7 @@ def with_policies(assets: Sequence[dg.AssetsDefinition], settings: Settings) -> 
 
     def policies(spec: dg.AssetSpec) -> dg.AssetSpec:
         name = spec.key.to_user_string()
-        stale = freshness.model_days if name == MODEL else freshness.table_days
+        stale = freshness.model_days if name == PRODUCTION_MODEL else freshness.table_days
         changed = spec.replace_attributes(
             freshness_policy=dg.FreshnessPolicy.time_window(fail_window=dt.timedelta(days=stale))
         )

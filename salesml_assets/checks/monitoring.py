@@ -7,9 +7,9 @@ import dagster as dg
 
 from salesml_assets.checks.base import ERROR, WARN, Finding, table_checks
 from salesml_assets.config.settings import Settings
+from salesml_assets.names import DRIFT_REPORT
 from salesml_assets.resources.lake import Lake
 
-DRIFT = "drift_report"
 SHOWN = 20
 COLUMNS = {
     "test": "string", "subject": "string", "effect": "float", "least_effect": "float", "p_adjusted": "float",
@@ -28,14 +28,14 @@ DESCRIPTIONS = {
 def monitoring_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks of the group."""
     checks = {f"no_{kind}_drift": text for kind, text in DESCRIPTIONS.items()}
-    return [table_checks(DRIFT, checks, measure_drift, settings)]
+    return [table_checks(DRIFT_REPORT, checks, measure_drift, settings)]
 
 
 def measure_drift(tables: Lake, settings: Settings) -> Iterator[Finding]:
     """What the report says of each kind."""
     from salesml_assets.drift.evaluate import summaries
 
-    report = tables.read_pandas(DRIFT)
+    report = tables.read_pandas(DRIFT_REPORT)
     found = {summary.kind: summary for summary in summaries(report)}
     for kind in DESCRIPTIONS:
         tests = report[report["kind"] == kind]

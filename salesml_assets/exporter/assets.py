@@ -10,10 +10,10 @@ import dagster as dg
 from dagster._core.definitions.freshness import FreshnessState
 
 from salesml_assets.exporter.families import Families
+from salesml_assets.names import REPORT
 
 ROWS, BYTES = "dagster/row_count", "table bytes"
 PEAK_MEMORY, CPU = "peak memory bytes", "cpu seconds"
-REPORT = "report"  # the asset that ends a run: its metadata say what the run used
 SALES = {"raw_sales": "delivered", "sales": "accepted", "quarantined_sales": "quarantined"}
 
 

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from salesml_assets.config.settings import HISTORY_DAYS
 from salesml_assets.forecasting.metrics import horizon_bucket
+from salesml_assets.names import FORECASTS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from salesml_assets.config.settings import Settings
     from salesml_assets.lake.store import Lakehouse
 
-FORECASTS = "forecasts"
 MOST_VERSIONS = 60  # of the table of forecasts: more than a year of weekly ones
 PAST_SCHEMA = "unique_id string, model_version int, origin date, ds date, horizon int, yhat double, y double"
 

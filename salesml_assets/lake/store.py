@@ -11,7 +11,7 @@ import datetime as dt
 import json
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from salesml_assets.text import masked
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
     import pyarrow as pa
     from deltalake import DeltaTable
     from pyarrow.fs import FileSystem
@@ -34,6 +35,7 @@ TABLE_PROPERTIES = {
     "delta.logRetentionDuration": f"interval {HISTORY_DAYS} days",
     "delta.deletedFileRetentionDuration": f"interval {HISTORY_DAYS} days",
 }
+BATCH_ROWS = 100_000
 UNDATED = "undated"  # the bucket of rows without a usable date in a month column
 # Numbers that fit into a wider column: a month of whole prices is no other type than a month of broken ones.
 _WIDER = {("integer", "long"), ("integer", "double"), ("long", "double"), ("float", "double")}
@@ -236,6 +238,39 @@ class Lakehouse:
         table, names = self.open(name, version), list(columns) if columns is not None else None
         # By default threads of Arrow's read through Python, and abort a process that ends before they are done.
         return table.to_pyarrow_table(columns=names, filesystem=self._files(name), filters=filters)
+
+    def read_polars(
+        self, name: str, columns: Sequence[str] | None = None, filters: Any = None, version: int | None = None
+    ) -> pl.DataFrame:
+        """Like `read_pandas`, as a Polars frame."""
+        import polars as pl
+
+        return pl.DataFrame(pl.from_arrow(self.read_arrow(name, columns, filters, version)))
+
+    def batches(
+        self, name: str, columns: Sequence[str] | None = None, filters: Any = None, version: int | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """The rows of a table, one batch after the other, in bounded memory and without Java.
+
+        Args:
+            name: Name of the table.
+            columns: The columns wanted; default: all.
+            filters: A pyarrow expression; default: all rows.
+            version: The version wanted; default: the latest.
+
+        Yields:
+            Frames of up to `BATCH_ROWS` rows, none of them empty; no frame at all where there are no rows.
+
+        Raises:
+            LakeError: There is no such table.
+        """
+        import polars as pl
+
+        dataset = self.open(name, version).to_pyarrow_dataset(filesystem=self._files(name))
+        names = list(columns) if columns is not None else None
+        for batch in dataset.to_batches(columns=names, filter=filters, batch_size=BATCH_ROWS, batch_readahead=1):
+            if batch.num_rows:
+                yield pl.DataFrame(pl.from_arrow(batch))
 
     def read(self, spark: SparkSession, name: str, version: int | None = None) -> DataFrame:
         """The table as a Spark DataFrame that stays at one version, even if the table moves on.

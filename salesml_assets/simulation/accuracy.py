@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from salesml_assets.assets.production import MODEL
 from salesml_assets.config.settings import Settings
 from salesml_assets.lake.store import Lakehouse
+from salesml_assets.names import PRODUCTION_MODEL
 from salesml_assets.resources.files import FileStore
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def first_model_forecasts(
 
     from salesml_assets.forecasting.production import forecast, load
 
-    manifest = json.loads(files.read_text(MODEL, folder, "manifest.json"))
-    fitted = load(manifest, files.path(MODEL, folder, "model"))
+    manifest = json.loads(files.read_text(PRODUCTION_MODEL, folder, "manifest.json"))
+    fitted = load(manifest, files.path(PRODUCTION_MODEL, folder, "model"))
     intervals = pd.DataFrame(manifest["intervals"])
     rows = forecast(fitted, lake.read(spark, "panel"), intervals, settings, manifest["algorithm"], manifest["version"])
     return rows.select(*COLUMNS).toPandas()

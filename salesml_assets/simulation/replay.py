@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import yaml
 
-from salesml_assets.assets.monitoring import DRIFT
 from salesml_assets.config.settings import (
     CONFIG_VARIABLE,
     ClockSettings,
@@ -26,6 +25,7 @@ from salesml_assets.config.settings import (
     setting_variables,
 )
 from salesml_assets.lake.store import Lakehouse
+from salesml_assets.names import DRIFT_REPORT
 from salesml_assets.resources.files import FileStore
 from salesml_assets.runs.project import INSTANCE, WORKSPACE
 from salesml_assets.simulation.accuracy import COLUMNS, Realised, first_model_forecasts, realised
@@ -225,7 +225,7 @@ def _mondays(state: State) -> list[dt.date]:
 def _first_report(instance: dg.DagsterInstance, runs: list[RunRecord]) -> dict[str, Any]:
     """Metadata of the week's first drift report, which a retrain may have answered; empty if there is none."""
     ids = {run.run_id for run in runs}
-    records = instance.fetch_materializations(dg.AssetKey(DRIFT), limit=len(ids) + 1).records
+    records = instance.fetch_materializations(dg.AssetKey(DRIFT_REPORT), limit=len(ids) + 1).records
     made = [record.asset_materialization for record in records if record.run_id in ids]
     first = made[-1] if made else None
     return {name: value.value for name, value in first.metadata.items()} if first else {}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import LongType
 
+from salesml_assets.lake import store
 from salesml_assets.lake.store import TABLE_PROPERTIES, LakeError, Lakehouse, month_condition
 from salesml_assets_tests.lake.aging import aged
 
@@ -455,3 +457,22 @@ def test_old_files_of_single_months_are_removed(spark, lake):
     assert lake.remove_old_files("sales", 10) == 1
     assert rows_of(lake, "sales") == [("a", 1.0, "2011-01"), ("b", 4.0, "2011-02")]
     assert lake.remove_old_files("sales", 10) == 0
+
+
+# --- reading without Spark
+
+
+def test_batches_are_bounded_and_add_up_to_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "BATCH_ROWS", 100)
+    lake = Lakehouse(str(tmp_path))
+    lake.write_arrow(pa.table({"x": range(1_050), "name": ["ä"] * 1_050}), "numbers")
+    batches = list(lake.batches("numbers", ["x"]))
+    assert max(batch.height for batch in batches) <= 100
+    assert pl.concat(batches)["x"].sort().to_list() == list(range(1_050))
+    assert lake.read_polars("numbers").sort("x").equals(pl.DataFrame({"x": range(1_050), "name": ["ä"] * 1_050}))
+
+
+def test_a_table_without_rows_has_no_batches(tmp_path: Path) -> None:
+    lake = Lakehouse(str(tmp_path))
+    lake.write_arrow(pa.table({"x": pa.array([], pa.int64())}), "nothing")
+    assert list(lake.batches("nothing")) == []

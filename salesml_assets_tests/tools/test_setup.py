@@ -45,7 +45,7 @@ class Project:
         self.root, self.wheels = folder / "a project", folder / "wheels"
         self.wheels.mkdir(parents=True)
         (self.root / "tools").mkdir(parents=True)
-        resources = self.root / "salesml_assets" / "resources"
+        resources = self.root / "salesml_assets" / "spark"
         resources.mkdir(parents=True)
         shutil.copy(ROOT / "tools" / "setup.py", self.root / "tools")
         (resources / "jars.lock").write_text(JAR_LINE)
@@ -129,7 +129,7 @@ def test_tools_for_tests_come_on_top_and_a_changed_lock_is_followed(project: Pro
 
 @pytest.mark.slow
 def test_a_set_up_that_was_killed_is_repaired_by_the_next(project: Project) -> None:
-    slow = project.root / "salesml_assets" / "resources" / "prepare.py"
+    slow = project.root / "salesml_assets" / "spark" / "prepare.py"
     setup = subprocess.Popen(
         [sys.executable, "tools/setup.py"], cwd=project.root, env=project.environment(), stdout=subprocess.PIPE,
         text=True, start_new_session=True,
