@@ -1,71 +1,32 @@
-"""The production model: the winner refitted on all data, kept with everything needed to use it again."""
+"""The production model: the winner refitted on all data, one row per version in a table of the lake."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
 import posixpath
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import functions as F
+import polars as pl
 
 from salesml_assets.forecasting.algorithms import ALGORITHMS
-from salesml_assets.forecasting.algorithms.baseline import Baseline
-from salesml_assets.forecasting.algorithms.learned import Learned
-from salesml_assets.forecasting.intervals import BOUNDS, apply_intervals
-from salesml_assets.forecasting.panel import FUTURE
+from salesml_assets.forecasting.calendar import business_calendar
+from salesml_assets.forecasting.model.bundle import Calendar
+from salesml_assets.forecasting.model.predict import predict_folds
 from salesml_assets.forecasting.promotion import Recipe
-from salesml_assets.forecasting.training.backtest import backtest, predict
-from salesml_assets.forecasting.training.sample import EncodedPanel
+from salesml_assets.forecasting.training.backtest import Backtest, backtest
+from salesml_assets.names import PRODUCTION_MODEL
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pyspark.sql import DataFrame
 
-    from salesml_assets.config.settings import Settings
-    from salesml_assets.forecasting.algorithms.base import Algorithm, Fitted, Parameters
-    from salesml_assets.forecasting.features import FeatureSpec
+    from salesml_assets.forecasting.algorithms.base import Engines, Parameters
+    from salesml_assets.forecasting.batches import Batches
+    from salesml_assets.forecasting.model.bundle import Bundle
+    from salesml_assets.forecasting.training.sample import TrainingPanel
     from salesml_assets.lake.store import Lakehouse
-
-TABLE = "production_model"
-FALLBACK = "moving_average"
-FORECAST_COLUMNS = ("ds", "yhat", *BOUNDS, "model", "model_version", "cutoff")
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What must be known to use a saved model again; it lies beside the model as `manifest.json`.
-
-    Attributes:
-        version: Number of the production model.
-        algorithm: Name in the table of algorithms.
-        parameters: Its parameters.
-        cutoff: Last step that it learned from.
-        rows: Training rows.
-        features: Definition of the features (`FeatureSpec`).
-        columns: Features in the order of the vector, text covariates, indexed keys.
-        intervals: The interval table, one record per horizon.
-        settings: The settings in force, without secrets.
-        lake_versions: Version of each table that it was made from.
-        trained_at: When, UTC.
-    """
-
-    version: int
-    algorithm: str
-    parameters: Parameters
-    cutoff: dt.date
-    rows: int
-    features: FeatureSpec
-    columns: dict[str, list[str]]
-    intervals: list[dict[str, Any]]
-    settings: dict[str, Any]
-    lake_versions: dict[str, int]
-    trained_at: dt.datetime
-
-    def to_json(self) -> str:
-        """As JSON, keys sorted."""
-        return json.dumps(asdict(self), default=str, indent=2, sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -76,7 +37,7 @@ class Version:
         version: Its number, from 1.
         algorithm: Name in the table of algorithms.
         parameters: Its parameters.
-        path: Folder of the model and its manifest.
+        path: Folder of its bundle.
         cutoff: Last step that it learned from.
     """
 
@@ -94,9 +55,9 @@ class Version:
 
 def latest_version(tables: Lakehouse) -> Version | None:
     """The model in production; None before the first one."""
-    if not tables.exists(TABLE):
+    if not tables.exists(PRODUCTION_MODEL):
         return None
-    versions = tables.read_pandas(TABLE, ["version", "algorithm", "parameters", "path", "cutoff"])
+    versions = tables.read_pandas(PRODUCTION_MODEL, ["version", "algorithm", "parameters", "path", "cutoff"])
     newest = versions.sort_values("version").iloc[-1]
     parameters, cutoff = json.loads(newest["parameters"]), dt.date.fromisoformat(str(newest["cutoff"])[:10])
     return Version(int(newest["version"]), newest["algorithm"], parameters, newest["path"], cutoff)
@@ -108,92 +69,58 @@ def champion_recipe(tables: Lakehouse) -> Recipe | None:
     return Recipe(algorithm=newest.algorithm, parameters=newest.parameters) if newest else None
 
 
-def champion_predictions(champion: Recipe, encoded: EncodedPanel) -> DataFrame:
+def champion_predictions(champion: Recipe, panel: TrainingPanel, engines: Engines) -> Batches:
     """Backtests the champion's own recipe on the rows on which its challengers are scored."""
-    return backtest(ALGORITHMS[champion.algorithm], encoded, encoded.folds, [champion.parameters]).predictions
+    result = backtest(ALGORITHMS[champion.algorithm], panel, [champion.parameters], engines)
+    return predictions_of(result, panel)
 
 
-def all_versions(tables: Lakehouse, manifest: Manifest, path: str, decision: dict[str, Any]) -> pd.DataFrame:
+def predictions_of(result: Backtest, panel: TrainingPanel) -> Batches:
+    """Predictions of all folds of a backtest: made anew, batch by batch, each time that they are asked for."""
+
+    def batches(columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+        for rows in panel.to_score():
+            predicted = predict_folds(result.models, rows, panel.settings.forecast.non_negative)
+            yield predicted if columns is None else predicted.select(columns)
+
+    return batches
+
+
+def trading_calendar(steps: Iterable[pl.DataFrame], frequency: str) -> Calendar:
+    """When the business trades, as its series show it.
+
+    Args:
+        steps: Batches of the table `sales_series` with `ds` and `y`.
+        frequency: The setting `forecast.frequency`.
+    """
+    sold = [batch.group_by("ds").agg(rows=(pl.col("y").fill_null(0.0) != 0).sum()) for batch in steps]
+    daily = pl.concat(sold).group_by("ds").agg(pl.col("rows").sum()).sort("ds").rename({"ds": "date"})
+    calendar = business_calendar(daily.to_pandas(), frequency)
+    return Calendar(calendar.step_days, calendar.week_end, calendar.closed_weekdays)
+
+
+def all_versions(tables: Lakehouse, bundle: Bundle, path: str) -> pd.DataFrame:
     """The table of production models with a new row.
 
     Args:
         tables: The lake.
-        manifest: What was trained.
-        path: Folder of the model and its manifest.
-        decision: The promotion decision with its numbers.
+        bundle: The new model.
+        path: Folder of its bundle.
     """
     import pandas as pd
 
     row = {
-        "version": manifest.version,
-        "algorithm": manifest.algorithm,
-        "parameters": json.dumps(manifest.parameters, sort_keys=True),
+        "version": bundle.version,
+        "algorithm": bundle.algorithm,
+        "parameters": json.dumps(bundle.parameters, sort_keys=True),
         "path": path,
-        "cutoff": manifest.cutoff,
-        "trained_at": manifest.trained_at,
-        "decision": json.dumps(decision, sort_keys=True, default=str),
-        "lake_versions": json.dumps(manifest.lake_versions, sort_keys=True),
-        "settings": json.dumps(manifest.settings, sort_keys=True),
+        "cutoff": bundle.cutoff,
+        "trained_at": bundle.trained_at,
+        "decision": json.dumps(bundle.decision, sort_keys=True, default=str),
+        "lake_versions": json.dumps(bundle.lake_versions, sort_keys=True),
+        "settings": json.dumps(bundle.settings, sort_keys=True),
     }
     new = pd.DataFrame([row])
-    return pd.concat([tables.read_pandas(TABLE), new], ignore_index=True) if tables.exists(TABLE) else new
-
-
-def load(manifest: dict[str, Any], path: str) -> Fitted:
-    """Loads a saved model.
-
-    Args:
-        manifest: The manifest as JSON has it.
-        path: Folder of the model.
-    """
-    kind = Baseline if ALGORITHMS[manifest["algorithm"]].rows is None else Learned
-    return kind.load(path)
-
-
-def refit(algorithm: Algorithm, parameters: Parameters, encoded: EncodedPanel, cutoff: dt.date) -> tuple[Fitted, int]:
-    """Fits the winner's recipe on all data.
-
-    Returns:
-        The model and the number of its training rows.
-    """
-    trainer = algorithm.prepare(encoded, cutoff)
-    try:
-        return trainer.fit(parameters), trainer.count
-    finally:
-        trainer.close()
-
-
-def forecast(
-    fitted: Fitted, panel: DataFrame, intervals: pd.DataFrame, settings: Settings, model: str, version: int
-) -> DataFrame:
-    """Forecasts every series over the whole horizon, with intervals.
-
-    Weekdays on which the business is closed are zero. A series too short for the model gets the mean of what
-    is known of it, and its row says so in `model`.
-
-    Args:
-        fitted: The production model.
-        panel: The panel with its future rows.
-        intervals: Interval table of the model's backtest.
-        settings: The settings.
-        model: Name of the algorithm.
-        version: Version of the production model.
-
-    Returns:
-        `unique_id`, the series keys, and `FORECAST_COLUMNS`.
-    """
-    future = panel.where(F.col("kind") == FUTURE)
-    predicted = predict(fitted, future, settings)
-    short = F.col("short")
-    mean = F.greatest("average_long", F.lit(0.0)) if settings.forecast.non_negative else F.col("average_long")
-    chosen = predicted.withColumns(
-        {
-            "yhat": F.when(short, mean).otherwise(F.col("yhat")),
-            "model": F.when(short, F.lit(f"{FALLBACK} (short series)")).otherwise(F.lit(model)),
-        }
-    )
-    with_bounds = apply_intervals(chosen, intervals, settings.forecast.non_negative)
-    zero_when_closed = {name: F.when(F.col("closed"), F.lit(0.0)).otherwise(F.col(name)) for name in ("yhat", *BOUNDS)}
-    return with_bounds.withColumns(
-        {**zero_when_closed, "model_version": F.lit(version), "cutoff": F.col("origin")}
-    ).select("unique_id", *settings.forecast.series, *FORECAST_COLUMNS)
+    if not tables.exists(PRODUCTION_MODEL):
+        return new
+    return pd.concat([tables.read_pandas(PRODUCTION_MODEL), new], ignore_index=True)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from salesml_assets.forecasting.algorithms.base import LABEL, VECTOR, WEIGHT, Algorithm, Parameters
-from salesml_assets.forecasting.algorithms.learned import learned
-
-if TYPE_CHECKING:
-    from pyspark.ml import Estimator
-
-    from salesml_assets.config.settings import TrainingSettings
+from salesml_assets.forecasting.algorithms.base import Algorithm, Parameters
+from salesml_assets.forecasting.algorithms.mllib import LABEL, VECTOR, WEIGHT, Learner, convert_trees, mllib
 
 
-def estimators(parameters: Parameters, settings: TrainingSettings) -> list[Estimator]:
-    """One sequence of boosted trees."""
+def learner() -> Learner:
+    """How it is fitted and converted."""
     from pyspark.ml.regression import GBTRegressor
 
     columns: dict[str, Any] = {"featuresCol": VECTOR, "labelCol": LABEL, "weightCol": WEIGHT}
-    return [GBTRegressor(**columns, seed=settings.seed, minInstancesPerNode=5, **parameters)]
+
+    def estimator(parameters: Parameters, seed: int) -> GBTRegressor:
+        return GBTRegressor(**columns, seed=seed, minInstancesPerNode=5, **parameters)
+
+    return Learner(estimator, convert_trees(normalized_gain=False), trees="maxIter")
 
 
 ALGORITHM = Algorithm(
@@ -26,6 +25,7 @@ ALGORITHM = Algorithm(
     title="Gradient boosting",
     description="MLlib's gradient-boosted trees, iterations and depth chosen by backtest.",
     grid={"maxIter": [10, 20], "maxDepth": [5, 10]},
-    prepare=learned(estimators, "tree_rows", trees="maxIter"),
+    fit=mllib(learner, "tree_rows"),
     rows="tree_rows",
+    kinds=frozenset({"spark"}),
 )

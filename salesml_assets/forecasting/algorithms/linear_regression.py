@@ -1,23 +1,23 @@
-"""Linear regression of MLlib with regularisation."""
+"""Linear regression of MLlib with regularisation, on scaled inputs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
-from salesml_assets.forecasting.algorithms.base import LABEL, VECTOR, WEIGHT, Algorithm, Parameters
-from salesml_assets.forecasting.algorithms.learned import learned
-
-if TYPE_CHECKING:
-    from pyspark.ml import Estimator
-
-    from salesml_assets.config.settings import TrainingSettings
+from salesml_assets.forecasting.algorithms.base import Algorithm, Parameters
+from salesml_assets.forecasting.algorithms.mllib import LABEL, VECTOR, WEIGHT, Learner, convert_linear, mllib
 
 
-def estimators(parameters: Parameters, settings: TrainingSettings) -> list[Estimator]:
-    """One linear regression; the vector is scaled already."""
+def learner() -> Learner:
+    """How it is fitted and converted."""
     from pyspark.ml.regression import LinearRegression
 
-    return [LinearRegression(featuresCol=VECTOR, labelCol=LABEL, weightCol=WEIGHT, standardization=False, **parameters)]
+    columns: dict[str, Any] = {"featuresCol": VECTOR, "labelCol": LABEL, "weightCol": WEIGHT}
+
+    def estimator(parameters: Parameters, seed: int) -> LinearRegression:
+        return LinearRegression(**columns, standardization=False, **parameters)
+
+    return Learner(estimator, convert_linear, scaled=True)
 
 
 ALGORITHM = Algorithm(
@@ -25,6 +25,7 @@ ALGORITHM = Algorithm(
     title="Linear regression",
     description="MLlib's linear regression on the scaled features, its regularisation chosen by backtest.",
     grid={"regParam": [0.01, 0.1, 1.0]},
-    prepare=learned(estimators, "max_rows"),
+    fit=mllib(learner, "max_rows"),
     rows="max_rows",
+    kinds=frozenset({"spark"}),
 )

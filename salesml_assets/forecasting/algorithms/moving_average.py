@@ -8,5 +8,5 @@ ALGORITHM = Algorithm(
     title="Moving average",
     description="The mean of the last steps; how many is chosen by backtest (short, medium, long).",
     grid={"window": ["short", "medium", "long"]},
-    prepare=baseline(lambda parameters: f"average_{parameters['window']}"),
+    fit=baseline(lambda parameters: f"average_{parameters['window']}"),
 )

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from salesml_assets.forecasting.algorithms.base import LABEL, VECTOR, WEIGHT, Algorithm, Parameters
-from salesml_assets.forecasting.algorithms.learned import learned
-
-if TYPE_CHECKING:
-    from pyspark.ml import Estimator
-
-    from salesml_assets.config.settings import TrainingSettings
+from salesml_assets.forecasting.algorithms.base import Algorithm, Parameters
+from salesml_assets.forecasting.algorithms.mllib import LABEL, VECTOR, WEIGHT, Learner, convert_trees, mllib
 
 
-def estimators(parameters: Parameters, settings: TrainingSettings) -> list[Estimator]:
-    """One random forest."""
+def learner() -> Learner:
+    """How it is fitted and converted."""
     from pyspark.ml.regression import RandomForestRegressor
 
     columns: dict[str, Any] = {"featuresCol": VECTOR, "labelCol": LABEL, "weightCol": WEIGHT}
-    return [RandomForestRegressor(**columns, seed=settings.seed, minInstancesPerNode=5, **parameters)]
+
+    def estimator(parameters: Parameters, seed: int) -> RandomForestRegressor:
+        return RandomForestRegressor(**columns, seed=seed, minInstancesPerNode=5, **parameters)
+
+    return Learner(estimator, convert_trees(normalized_gain=True), trees="numTrees")
 
 
 ALGORITHM = Algorithm(
@@ -26,6 +25,7 @@ ALGORITHM = Algorithm(
     title="Random forest",
     description="MLlib's random forest, number and depth of its trees chosen by backtest.",
     grid={"numTrees": [10, 20, 30], "maxDepth": [5, 10, 15]},
-    prepare=learned(estimators, "tree_rows", trees="numTrees"),
+    fit=mllib(learner, "tree_rows"),
     rows="tree_rows",
+    kinds=frozenset({"spark"}),
 )

@@ -8,5 +8,5 @@ ALGORITHM = Algorithm(
     title="Seasonal naive",
     description="The value of the same weekday (for weeks: of the same week a year ago) that is nearest to the target.",
     grid={},
-    prepare=baseline(lambda parameters: "seasonal_naive"),
+    fit=baseline(lambda parameters: "seasonal_naive"),
 )

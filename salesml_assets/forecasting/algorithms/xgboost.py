@@ -1,64 +1,89 @@
-"""XGBoost on Spark; the objective is chosen by backtest, because it decides more than the booster."""
+"""XGBoost; the objective is chosen by backtest, because it decides more than the booster."""
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from salesml_assets.forecasting.algorithms.base import (
-    LABEL,
-    NON_NEGATIVE_LABEL,
-    VECTOR,
-    WEIGHT,
-    Algorithm,
-    Parameters,
-    tasks,
-)
-from salesml_assets.forecasting.algorithms.learned import learned
+from salesml_assets.forecasting.algorithms.base import Algorithm, Engines, Fit, Parameters
 
 if TYPE_CHECKING:
-    from pyspark.ml import Estimator
-
     from salesml_assets.config.settings import TrainingSettings
+    from salesml_assets.forecasting.model.encoder import Matrix
+    from salesml_assets.forecasting.model.regressors import Trees
+    from salesml_assets.forecasting.training.sample import Sample
 
 SQUARED, ABSOLUTE = "reg:squarederror", "reg:absoluteerror"
 TWEEDIE = "reg:tweedie"  # needs targets that are not negative
+MAX_BIN = 128
 
 
-def estimators(parameters: Parameters, settings: TrainingSettings) -> list[Estimator]:
-    """One booster for each objective; several joined by `+` are averaged."""
-    from xgboost.spark import SparkXGBRegressor
+def fit(
+    sample: Sample, candidates: Sequence[Parameters], settings: TrainingSettings, engines: Engines, probe: Matrix
+) -> Iterator[Fit]:
+    """One booster for each objective; several joined by `+` are averaged, and candidates share their boosters.
 
-    from salesml_assets.forecasting.algorithms.xgboost_fit import OneTaskXGBRegressor
+    A booster is trained by one thread, so that every machine gets the same trees; boosters side by side use the cores.
+    """
+    from salesml_assets.forecasting.model.models import Learned
 
-    logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
-    rest = {name: value for name, value in parameters.items() if name != "objective"}
-    tweedie: dict[str, Any] = {"tweedie_variance_power": 1.2}
-    workers = tasks(settings.max_rows)
-    regressor = OneTaskXGBRegressor if workers == 1 else SparkXGBRegressor
-    return [
-        regressor(
-            features_col=VECTOR,
-            label_col=NON_NEGATIVE_LABEL if objective == TWEEDIE else LABEL,
-            weight_col=WEIGHT,
-            objective=objective,
-            num_workers=workers,
-            random_state=settings.seed,
-            tree_method="hist",
-            max_bin=128,
-            verbosity=0,
-            verbose=False,
-            **(tweedie if objective == TWEEDIE else {}),
-            **rest,
-        )
-        for objective in parameters["objective"].split("+")
-    ]
+    taken = sample.at_most(settings.max_rows)
+    with ThreadPoolExecutor(engines.cores, thread_name_prefix="fit") as pool:
+        begun = {}
+        for parameters in candidates:
+            for single in _single(parameters):
+                begun.setdefault(_key(single), pool.submit(_booster, taken, single, settings.seed))
+        try:
+            for parameters in candidates:
+                boosters = tuple(begun[_key(single)].result() for single in _single(parameters))
+                yield Fit(Learned(taken.encoder, boosters))
+        finally:
+            for future in begun.values():
+                future.cancel()
+
+
+def _single(parameters: Parameters) -> list[Parameters]:
+    """The parameters of each booster of a mean."""
+    return [{**parameters, "objective": objective} for objective in parameters["objective"].split("+")]
+
+
+def _key(parameters: Parameters) -> str:
+    return repr(sorted(parameters.items()))
+
+
+def _booster(sample: Sample, parameters: Parameters, seed: int) -> Trees:
+    import xgboost
+
+    from salesml_assets.forecasting.model.regressors import Trees
+
+    rest = dict(parameters)
+    rounds = int(rest.pop("n_estimators"))
+    tweedie = rest["objective"] == TWEEDIE
+    values: dict[str, Any] = {
+        "tree_method": "hist",
+        "max_bin": MAX_BIN,
+        "nthread": 1,
+        "seed": seed,
+        "verbosity": 0,
+        **({"tweedie_variance_power": 1.2} if tweedie else {}),
+        **rest,
+    }
+    matrix = xgboost.QuantileDMatrix(
+        sample.matrix,
+        sample.non_negative_labels if tweedie else sample.labels,
+        weight=sample.weights,
+        max_bin=MAX_BIN,
+        nthread=1,
+    )
+    booster = xgboost.train(values, matrix, rounds)
+    return Trees(bytes(booster.save_raw("ubj")))
 
 
 ALGORITHM = Algorithm(
     name="xgboost",
     title="XGBoost",
-    description="XGBoost on Spark; objective chosen by backtest among squared, Tweedie and absolute error and means.",
+    description="XGBoost; objective chosen by backtest among squared, Tweedie and absolute error and means.",
     grid={
         # From the mean to the median of what may be sold; means of the same three boosters cost nothing.
         "objective": [
@@ -76,6 +101,7 @@ ALGORITHM = Algorithm(
         "subsample": [0.8],
         "colsample_bytree": [0.5],
     },
-    prepare=learned(estimators, "max_rows"),
+    fit=fit,
     rows="max_rows",
+    kinds=frozenset({"xgboost"}),
 )

@@ -1,30 +1,29 @@
 """Rolling-origin backtest of one algorithm: parameters are chosen on an earlier origin than those that score.
 
-At every origin, whatever is fitted uses rows whose target lies on or before the cutoff.
+At every origin, whatever is fitted uses rows whose target date is on or before the cutoff.
 """
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import functions as F
+import numpy as np
+import polars as pl
 
-from salesml_assets.forecasting.algorithms.base import PREDICTION_COLUMNS, VECTOR, Algorithm, Fitted, Parameters
+from salesml_assets.forecasting.algorithms.base import Algorithm, Engines, Fit, Parameters
 from salesml_assets.forecasting.folds import Fold
-from salesml_assets.forecasting.panel import SCORE, TRAIN
-from salesml_assets.forecasting.training.sample import BIAS_ROWS, EncodedPanel
+from salesml_assets.forecasting.model.models import Learned, Model, predict_all, relative_predictions
+from salesml_assets.forecasting.training.sample import BIAS_ROWS, Sample, TrainingPanel
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from salesml_assets.forecasting.model.encoder import Matrix
 
-    from salesml_assets.config.settings import Settings
-
-LARGEST_BIAS = 0.2
+MAX_STRUCTURAL_BIAS = 0.2
+PROBE_ROWS = 1_000
 Report = Callable[[str], None]
 
 
@@ -45,137 +44,187 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Backtest:
-    """What came of the backtest of one algorithm.
+    """Result of the backtest of one algorithm.
 
     Attributes:
         parameters: The chosen parameters.
         candidates: All that were tried.
-        predictions: Rows of all folds (0 is the tuning origin) with `yhat`.
-        fitted: The model of the last origin.
+        models: The model of each fold (0 is the tuning origin).
         rows: Training rows of the last origin.
+        difference: Largest difference of a portable model from the library that fitted it; None where there is no
+            other library.
     """
 
     parameters: Parameters
     candidates: list[Candidate]
-    predictions: DataFrame
-    fitted: Fitted
+    models: dict[int, Model]
     rows: int
+    difference: float | None
 
-
-def predict(fitted: Fitted, rows: DataFrame, settings: Settings) -> DataFrame:
-    """Adds `yhat`, never negative where the target cannot be."""
-    return _possible(fitted.predict(rows), settings)
+    @property
+    def model(self) -> Model:
+        """The model of the last origin."""
+        return self.models[max(self.models)]
 
 
 def backtest(
     algorithm: Algorithm,
-    encoded: EncodedPanel,
-    folds: list[Fold],
-    candidates: list[Parameters],
+    panel: TrainingPanel,
+    candidates: Sequence[Parameters],
+    engines: Engines,
     report: Report = lambda line: None,
 ) -> Backtest:
-    """Chooses parameters on fold 0 and predicts all folds, refitted at each origin.
+    """Chooses parameters on fold 0 and fits them at each scored origin.
 
     Args:
         algorithm: Entry of the table of algorithms.
-        encoded: The panel with its training and scoring rows.
-        folds: The tuning origin (0) and the scored origins.
+        panel: The panel with its training and scoring rows.
         candidates: Parameters to choose among; a single one is taken as it is.
+        engines: What fits run on.
         report: Takes a line of progress.
     """
-    tuning, *scored = folds
-    settings = encoded.settings
-    tried = tune(algorithm, encoded, tuning, candidates, report)
+    tuning, *scored = panel.folds
+    tried = tune(algorithm, panel, tuning, candidates, engines, report)
     best, fitted = choose(tried)
-
-    def predictions(fitted: Fitted, fold: Fold) -> DataFrame:
-        return _possible(fitted.predict_encoded(_rows_to_score(algorithm, encoded, fold)), settings)
-
-    def refitted(fold: Fold) -> tuple[Fitted, int]:
-        trainer = algorithm.prepare(encoded, fold.cutoff)
-        try:
-            return trainer.fit(best.parameters), trainer.count
-        finally:
-            trainer.close()
-
-    parts, rows = [predictions(fitted, tuning)], 0
+    fits, rows = {tuning.number: fitted}, 0
     # One fit does not keep all cores busy, so the origins' fits run side by side.
-    parallelism = encoded.panel.sparkSession.sparkContext.defaultParallelism
-    with ThreadPoolExecutor(parallelism, thread_name_prefix="origin") as pool:
-        for fold, (fitted, rows) in zip(scored, pool.map(refitted, scored), strict=True):
-            parts.append(predictions(fitted, fold))
+    with ThreadPoolExecutor(engines.cores, thread_name_prefix="origin") as pool:
+        begun = [pool.submit(refit, algorithm, best.parameters, panel, fold.cutoff, engines, fold) for fold in scored]
+        for fold, future in zip(scored, begun, strict=True):
+            fits[fold.number], rows = future.result()
             report(f"{algorithm.name}: origin {fold.number} of {len(scored)} ({fold.cutoff}), {rows:,} training rows")
-    everything = functools.reduce(lambda left, right: left.unionByName(right), parts)
-    if "category" not in everything.columns:
-        everything = everything.withColumn("category", F.lit(None).cast("string"))
-    table = everything.select(*PREDICTION_COLUMNS)
-    return Backtest(best.parameters, [candidate for candidate, _ in tried], table, fitted, rows)
+    differences = [fit.difference for fit in (*(fit for _, fit in tried), *fits.values()) if fit.difference is not None]
+    return Backtest(
+        best.parameters,
+        [candidate for candidate, _ in tried],
+        {number: fit.model for number, fit in fits.items()},
+        rows,
+        max(differences, default=None),
+    )
+
+
+def refit(
+    algorithm: Algorithm,
+    parameters: Parameters,
+    panel: TrainingPanel,
+    cutoff: Any,
+    engines: Engines,
+    fold: Fold | None = None,
+) -> tuple[Fit, int]:
+    """Fits one set of parameters on all that is known at a cutoff.
+
+    Args:
+        algorithm: Entry of the table of algorithms.
+        parameters: Its parameters.
+        panel: The panel.
+        cutoff: Last target date that may be learned from.
+        engines: What the fit runs on.
+        fold: The fold that it is to predict; None for the rows to forecast.
+
+    Returns:
+        The fit and the number of its training rows.
+    """
+    sample, probe = _prepared(algorithm, panel, cutoff, panel.to_forecast() if fold is None else None, fold)
+    (fit,) = algorithm.fit(sample, [parameters], panel.settings.training, engines, probe)  # type: ignore[arg-type]
+    limit = getattr(panel.settings.training, algorithm.rows) if algorithm.rows else 0
+    return fit, sample.at_most(limit).count if sample else 0
 
 
 def tune(
-    algorithm: Algorithm, encoded: EncodedPanel, fold: Fold, candidates: list[Parameters], report: Report
-) -> list[tuple[Candidate, Fitted]]:
-    """Fits every candidate up to the fold's cutoff and measures its error after it, and its bias before it."""
-    trainer = algorithm.prepare(encoded, fold.cutoff)
-    rows = _rows_to_score(algorithm, encoded, fold)
-    if len(candidates) > 1 and algorithm.rows:
-        learned = encoded.up_to(fold.cutoff).at_most(BIAS_ROWS).rows
-        measured = ("kind", "y", "scale", VECTOR)
-        rows = rows.select(*measured).unionByName(learned.select(*measured))
-    models: list[Fitted] = []
-    try:
-        for number, model in enumerate(trainer.fit_all(candidates), 1):
-            models.append(model)
-            report(f"{algorithm.name}: candidate {number} of {len(candidates)} is fitted: {candidates[number - 1]}")
-    finally:
-        trainer.close()
-    scores = _scores(trainer.predict_all(models, rows), len(models), encoded.settings)
+    algorithm: Algorithm,
+    panel: TrainingPanel,
+    fold: Fold,
+    candidates: Sequence[Parameters],
+    engines: Engines,
+    report: Report,
+) -> list[tuple[Candidate, Fit]]:
+    """Fits every candidate up to the fold's cutoff and measures its error after it, and its bias before it.
+
+    Raises:
+        ValueError: Nothing was sold in the fold.
+    """
+    sample, probe = _prepared(algorithm, panel, fold.cutoff, None, fold)
+    fits = []
+    for fit in algorithm.fit(sample, candidates, panel.settings.training, engines, probe):  # type: ignore[arg-type]
+        fits.append(fit)
+        report(f"{algorithm.name}: candidate {len(fits)} of {len(candidates)} is fitted: {candidates[len(fits) - 1]}")
+    models = [fit.model for fit in fits]
+    floor = 0.0 if panel.settings.forecast.non_negative else -math.inf
+    wapes = _wapes(models, panel.to_score(fold.number), floor)
+    biases = _biases(models, sample, floor) if sample and len(candidates) > 1 else [0.0] * len(models)
     tried = [
-        (Candidate(parameters, wape, bias), model)
-        for parameters, (wape, bias), model in zip(candidates, scores, models, strict=True)
+        (Candidate(parameters, wape, bias), fit)
+        for parameters, wape, bias, fit in zip(candidates, wapes, biases, fits, strict=True)
     ]
     for candidate, _ in tried:
         report(f"{algorithm.name}: {candidate.parameters}: WAPE {candidate.wape:.4f}, bias {candidate.bias:+.3f}")
     return tried
 
 
-def choose(tried: list[tuple[Candidate, Any]]) -> tuple[Candidate, Any]:
+def choose(tried: Sequence[tuple[Candidate, Any]]) -> tuple[Candidate, Any]:
     """The lowest WAPE among the candidates that are not structurally biased; if all are, the least biased.
 
     WAPE alone is lowest for a forecast of the median, which is far too low in total for series that often sell
     nothing. That bias shows on the training rows; on the tuning origin, a season would be mistaken for it.
     """
-    sound = [pair for pair in tried if abs(pair[0].bias) <= LARGEST_BIAS]
+    sound = [pair for pair in tried if abs(pair[0].bias) <= MAX_STRUCTURAL_BIAS]
     if sound:
         return min(sound, key=lambda pair: pair[0].wape)
     return min(tried, key=lambda pair: abs(pair[0].bias))
 
 
-def _rows_to_score(algorithm: Algorithm, encoded: EncodedPanel, fold: Fold) -> DataFrame:
-    return encoded.to_score(fold) if algorithm.rows else encoded.fold_rows(fold)
+def _prepared(
+    algorithm: Algorithm, panel: TrainingPanel, cutoff: Any, rows: Iterable[pl.DataFrame] | None, fold: Fold | None
+) -> tuple[Sample | None, Matrix | None]:
+    """The sample of a cutoff, and encoded rows that the fit's predictions are compared on; nothing for a baseline."""
+    if algorithm.rows is None:
+        return None, None
+    sample = panel.up_to(cutoff)
+    first = next(iter(rows if rows is not None else panel.to_score(fold.number if fold else None)), None)
+    some = (first.head(PROBE_ROWS) if first is not None else pl.DataFrame())
+    return sample, sample.encoder.encode(_with_odd_rows(some, sample)) if some.height else sample.matrix[:PROBE_ROWS]
 
 
-def _possible(predicted: DataFrame, settings: Settings) -> DataFrame:
-    return predicted.withColumn("yhat", F.greatest("yhat", F.lit(0.0))) if settings.forecast.non_negative else predicted
+def _with_odd_rows(rows: pl.DataFrame, sample: Sample) -> pl.DataFrame:
+    """Rows, and copies of some of them with labels never seen, with missing and with infinite features."""
+    columns = sample.encoder.columns
+    few = rows.head(10)
+    texts = [*columns.keys, *columns.texts]
+    unseen = few.with_columns(pl.lit("\N{SNOWMAN} never seen").alias(name) for name in texts)
+    nothing = few.with_columns(pl.lit(None, rows.schema[name]).alias(name) for name in (*columns.features, *texts))
+    infinite = [few.with_columns(pl.lit(value).alias(name) for name in columns.features) for value in (math.inf, -math.inf)]
+    return pl.concat([rows, unseen, nothing, *infinite], how="vertical_relaxed")
 
 
-def _scores(predictions: DataFrame, models: int, settings: Settings) -> list[tuple[float, float]]:
-    """WAPE of each model on the rows to score, and bias on the training rows beside them (0 where there are none)."""
-    floor = F.lit(0.0) if settings.forecast.non_negative else F.lit(-math.inf)
-    errors = [F.greatest(F.col("yhats")[number], floor) - F.col("y") for number in range(models)]
-    sums = predictions.groupBy("kind").agg(
-        F.sum(F.abs("y")).alias("volume"),
-        *[F.sum(F.abs(error)).alias(f"wrong_{number}") for number, error in enumerate(errors)],
-        *[F.sum(error).alias(f"off_{number}") for number, error in enumerate(errors)],
-    )
-    found = {row["kind"]: row for row in sums.collect()}
-    if SCORE not in found or not found[SCORE]["volume"]:
+def _all(models: Sequence[Model], rows: pl.DataFrame) -> np.ndarray:
+    learned = [model for model in models if isinstance(model, Learned)]
+    if len(learned) == len(models):
+        return predict_all(learned, rows)
+    return np.stack([model.predict(rows) for model in models], axis=1)
+
+
+def _wapes(models: Sequence[Model], batches: Iterable[pl.DataFrame], floor: float) -> list[float]:
+    wrong: list[np.ndarray] = []
+    volume = []
+    for rows in batches:
+        y = rows["y"].to_numpy()
+        wrong.append(np.abs(np.maximum(_all(models, rows), floor) - y[:, None]).sum(axis=0))
+        volume.append(float(np.abs(y).sum()))
+    total = math.fsum(volume)
+    if not total:
         raise ValueError("nothing was sold at the tuning origin: the series are too short or empty")
-    volumes = {kind: row["volume"] for kind, row in found.items()}
-    return [
-        (
-            found[SCORE][f"wrong_{number}"] / volumes[SCORE],
-            found[TRAIN][f"off_{number}"] / volumes[TRAIN] if volumes.get(TRAIN) else 0.0,
-        )
-        for number in range(models)
-    ]
+    return [_rounded(math.fsum(sums) / total) for sums in zip(*wrong, strict=True)]
+
+
+def _biases(models: Sequence[Model], sample: Sample, floor: float) -> list[float]:
+    """Bias on the training rows."""
+    some = sample.at_most(BIAS_ROWS)
+    learned = [model for model in models if isinstance(model, Learned)]
+    predicted = np.maximum(relative_predictions(learned, some.matrix) * some.scale[:, None], floor)
+    volume = float(np.abs(some.y).sum())
+    return [_rounded(float(off) / volume) if volume else 0.0 for off in (predicted - some.y[:, None]).sum(axis=0)]
+
+
+def _rounded(value: float) -> float:
+    """Without the digits that depend on the order of the batches."""
+    return float(f"{value:.12g}")

@@ -1,0 +1,103 @@
+"""The one way from rows of the panel to forecasts: backtests, production, simulation and service all call it.
+
+Each row's result depends on that row alone, so batches of any size give the same digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from salesml_assets.forecasting.batches import PREDICTION_COLUMNS
+from salesml_assets.forecasting.intervals import BOUNDS, apply_intervals
+from salesml_assets.forecasting.model.models import Model
+
+if TYPE_CHECKING:
+    from salesml_assets.forecasting.model.bundle import Bundle
+
+FALLBACK = "moving_average"
+FORECAST_COLUMNS = ("ds", "yhat", *BOUNDS, "model", "model_version", "cutoff")
+
+
+def predict(model: Model, rows: pl.DataFrame, non_negative: bool) -> pl.DataFrame:
+    """Adds `yhat` to rows of the panel, in units of the target.
+
+    Args:
+        model: A fitted model.
+        rows: Rows of the panel, of any kind.
+        non_negative: The target cannot be below zero: `yhat` is cut off there.
+    """
+    yhat = pl.Series("yhat", model.predict(rows))
+    return rows.with_columns(yhat.clip(lower_bound=0.0) if non_negative else yhat)
+
+
+def predict_folds(models: Mapping[int, Model], rows: pl.DataFrame, non_negative: bool) -> pl.DataFrame:
+    """Predicts rows to score, each by the model of its fold.
+
+    Args:
+        models: The model of each fold.
+        rows: Rows of the panel with `fold`; rows of other folds are left out.
+        non_negative: As in `predict`.
+
+    Returns:
+        `PREDICTION_COLUMNS`, in the order of the rows within each fold.
+    """
+    if "category" not in rows.columns:
+        rows = rows.with_columns(category=pl.lit(None, pl.String))
+    parts = [
+        predict(model, rows.filter(pl.col("fold") == number), non_negative).select(PREDICTION_COLUMNS)
+        for number, model in models.items()
+    ]
+    return pl.concat(parts)
+
+
+def forecast(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:
+    """Forecasts with intervals.
+
+    Weekdays on which the business is closed are zero. A series too short for the model gets the mean of what is
+    known of it, and its row says so in `model`.
+
+    Args:
+        bundle: A production model.
+        rows: Rows of the panel of the kind `future`.
+
+    Returns:
+        `unique_id`, the series keys, and `FORECAST_COLUMNS`.
+    """
+    predicted = predict(bundle.model, rows, bundle.non_negative)
+    mean = pl.col("average_long")
+    if bundle.non_negative:
+        mean = mean.clip(lower_bound=0.0)
+    short = pl.col("short")
+    chosen = predicted.with_columns(
+        yhat=pl.when(short).then(mean).otherwise("yhat"),
+        model=pl.when(short)
+        .then(pl.lit(f"{FALLBACK} (short series)"))
+        .otherwise(pl.lit(bundle.algorithm)),
+    )
+    bounded = apply_intervals(chosen, bundle.intervals, bundle.non_negative)
+    zero_when_closed = [
+        pl.when("closed").then(0.0).otherwise(name).alias(name) for name in ("yhat", *BOUNDS)
+    ]
+    return bounded.with_columns(
+        *zero_when_closed,
+        model_version=pl.lit(bundle.version, pl.Int32),
+        cutoff=pl.col("origin"),
+    ).select("unique_id", *bundle.series_keys, *FORECAST_COLUMNS)
+
+
+def explain(model: Model, rows: pl.DataFrame) -> pl.DataFrame:
+    """What each feature adds to each prediction, in units of the target.
+
+    Shares and `base` add up to the prediction before it is clipped.
+
+    Args:
+        model: A fitted model.
+        rows: Rows of the panel.
+
+    Returns:
+        `unique_id`, `origin`, `horizon`, `ds`, then a column for each feature of the model, and `base`.
+    """
+    return pl.concat([rows.select("unique_id", "origin", "horizon", "ds"), model.explain(rows)], how="horizontal")
