@@ -17,10 +17,10 @@ from salesml_assets.automation.policies import refresh_sensor, with_policies
 from salesml_assets.checks import all_checks
 from salesml_assets.config.settings import Settings, load_settings
 from salesml_assets.notifications.sensors import notification_sensors
-from salesml_assets.resources.encoded import EncodedPanels
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import DeltaIOManager, Lake
 from salesml_assets.resources.spark import SparkResource
+from salesml_assets.resources.training import Training
 
 
 def definitions(settings: Settings) -> dg.Definitions:
@@ -52,7 +52,7 @@ def definitions(settings: Settings) -> dg.Definitions:
             "spark": spark,
             "tables": tables,
             "lake": DeltaIOManager(lake=tables),
-            "encoded": EncodedPanels(),
+            "training": Training(tables=tables, spark=spark),
             "files": FileStore.from_settings(settings),
         },
         executor=dg.in_process_executor,

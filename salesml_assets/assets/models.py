@@ -1,7 +1,8 @@
 """One asset per algorithm, made from the table of algorithms."""
 
+import json
 import time
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -9,9 +10,10 @@ import dagster as dg
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.algorithms import ALGORITHMS
 from salesml_assets.forecasting.algorithms.base import Algorithm
-from salesml_assets.resources.encoded import EncodedPanels
+from salesml_assets.names import MODELS_FOLDER, PANEL, SALES_SERIES, TRAINING_FILE
 from salesml_assets.resources.files import FileStore
-from salesml_assets.resources.lake import Table
+from salesml_assets.resources.lake import Lake, Table
+from salesml_assets.resources.training import Training
 
 GROUP = "models"
 
@@ -27,25 +29,36 @@ def model_asset(algorithm: Algorithm, settings: Settings) -> dg.AssetsDefinition
     @dg.asset(
         name=algorithm.name,
         group_name=GROUP,
-        kinds={"spark", "deltalake", *(("xgboost",) if algorithm.name == "xgboost" else ())},
+        kinds={"polars", "deltalake", *algorithm.kinds},
         io_manager_key="lake",
+        deps=[PANEL, SALES_SERIES],
         description=algorithm.description,
     )
     def model(
-        context: dg.AssetExecutionContext, panel: Table, encoded: EncodedPanels, files: FileStore
+        context: dg.AssetExecutionContext, training: Training, tables: Lake, files: FileStore
     ) -> dg.Output[Table]:
+        from salesml_assets.forecasting.model.bundle import write_bundle
+        from salesml_assets.forecasting.model.predict import predict_folds
+        from salesml_assets.forecasting.panel import SCORE
+        from salesml_assets.forecasting.production import make_bundle
+        from salesml_assets.forecasting.promotion import Recipe
         from salesml_assets.forecasting.training.backtest import backtest
 
         started = time.perf_counter()
-        rows, candidates = encoded.of(panel, settings), algorithm.candidates(settings.training)
-        result = backtest(algorithm, rows, rows.folds, candidates, context.log.info)
-        path = files.path("models", context.run_id, algorithm.name)
-        # Kept until the table is written, so that its time counts here and nothing is predicted twice.
-        predictions = result.predictions.persist()
-        with ThreadPoolExecutor(1, thread_name_prefix="save") as pool:  # many small files, while rows are predicted
-            saved = pool.submit(result.fitted.save, path)
-            predictions.count()
-            saved.result()
+        panel, candidates = training.panel(settings, context.run_id), algorithm.candidates(settings.training)
+        result = backtest(algorithm, panel, candidates, training.engines(settings), context.log.info)
+        recipe = Recipe(algorithm=algorithm.name, parameters=result.parameters)
+        cutoff = panel.folds[-1].cutoff
+        bundle = make_bundle(result.model, recipe, panel, tables.tables, cutoff=cutoff, rows=result.rows)
+        folder = (MODELS_FOLDER, context.run_id, algorithm.name)
+        write_bundle(bundle, lambda content, name: files.write(content, *folder, name))
+        facts: dict[str, Any] = {
+            "parameters": result.parameters,
+            "training_rows": result.rows,
+            "training_seconds": time.perf_counter() - started,
+            "importance": bundle.model.importance(),
+        }
+        files.write(json.dumps(facts, sort_keys=True), *folder, TRAINING_FILE)
         metadata: dict[str, Any] = {
             "parameters": dg.JsonMetadataValue(result.parameters),
             "training_rows": result.rows,
@@ -56,10 +69,13 @@ def model_asset(algorithm: Algorithm, settings: Settings) -> dg.AssetsDefinition
                 ],
                 schema=dg.TableSchema.from_name_type_dict({"parameters": "string", "WAPE": "float", "bias": "float"}),
             ),
-            "importance": dg.JsonMetadataValue(result.fitted.importance()),
-            "model": dg.PathMetadataValue(path),
-            "training_seconds": time.perf_counter() - started,
+            "importance": dg.JsonMetadataValue(facts["importance"]),
+            "model": dg.PathMetadataValue(files.path(*folder)),
+            "training_seconds": facts["training_seconds"],
         }
-        return dg.Output(predictions, metadata=metadata)
+        if result.difference is not None:
+            metadata["largest difference from MLlib"] = result.difference
+        predict = partial(predict_folds, result.models, non_negative=settings.forecast.non_negative)
+        return dg.Output(training.apply(predict, SCORE, settings, context.run_id), metadata=metadata)
 
     return model

@@ -1,22 +1,33 @@
 """The production model and what it forecasts."""
 
-import datetime as dt
-import json
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from salesml_assets.assets.evaluation import latest_comparison
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.algorithms import ALGORITHMS
-from salesml_assets.names import FORECASTS, MODEL_COMPARISON, PRODUCTION_MODEL
-from salesml_assets.resources.encoded import EncodedPanels
+from salesml_assets.names import (
+    FEATURES,
+    FORECASTS,
+    MODEL_COMPARISON,
+    PANEL,
+    PRODUCTION_MODEL,
+    RAW_SALES,
+    SALES,
+    SALES_SERIES,
+)
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Lake, Table
+from salesml_assets.resources.training import Training
+
+if TYPE_CHECKING:
+    from salesml_assets.forecasting.model.bundle import Bundle
 
 GROUP = "production"
 # The tables that a production model is made from.
-INGREDIENTS = ("raw_sales", "sales", "sales_series", "features", "panel", MODEL_COMPARISON)
+INGREDIENTS = (RAW_SALES, SALES, SALES_SERIES, FEATURES, PANEL, MODEL_COMPARISON)
 
 
 def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -25,90 +36,97 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     @dg.asset(
         name=PRODUCTION_MODEL,
         group_name=GROUP,
-        kinds={"spark", "deltalake"},
+        kinds={"polars", "deltalake"},
         io_manager_key="lake",
-        deps=[MODEL_COMPARISON],
+        deps=[PANEL, SALES_SERIES, MODEL_COMPARISON],
         description="The winning recipe refitted on all data, one row per version, with the evidence for it.",
     )
     def production_model(
-        context: dg.AssetExecutionContext, panel: Table, tables: Lake, encoded: EncodedPanels, files: FileStore
+        context: dg.AssetExecutionContext, tables: Lake, training: Training, files: FileStore
     ) -> dg.Output[Table]:
-        from salesml_assets.forecasting.algorithms.base import PanelColumns
-        from salesml_assets.forecasting.features import feature_spec
         from salesml_assets.forecasting.intervals import interval_table
+        from salesml_assets.forecasting.model.bundle import write_bundle
         from salesml_assets.forecasting.production import (
-            Manifest,
             all_versions,
             champion_predictions,
             latest_version,
-            refit,
+            make_bundle,
         )
-        from salesml_assets.forecasting.training.panel import last_step
-        from salesml_assets.forecasting.training.planned import covariates_of
+        from salesml_assets.forecasting.training.backtest import refit
 
         comparison = latest_comparison(context, files)
         decision, recipe = comparison.decision, comparison.recipe
-        cutoff = last_step(panel)
-        vectors = encoded.of(panel, settings)
-        fitted, rows = refit(ALGORITHMS[recipe.algorithm], recipe.parameters, vectors, cutoff)
+        panel, engines = training.panel(settings, context.run_id), training.engines(settings)
+        fit, rows = refit(ALGORITHMS[recipe.algorithm], recipe.parameters, panel, panel.last, engines)
         newest = latest_version(tables.tables)
         version = newest.version + 1 if newest else 1
-        # The run stands in the address, too: a broken run leaves its files without disturbing the next one.
-        folder = f"{version}-{context.run_id}"
-        fitted.save(files.path(PRODUCTION_MODEL, folder, "model"))
-        columns = PanelColumns.of(panel)
         own = decision.winner not in settings.training.algorithms
-        backtest = champion_predictions(recipe, vectors) if own else tables.read(decision.winner)
-        intervals = interval_table(backtest)
-        manifest = Manifest(
-            version=version,
-            algorithm=recipe.algorithm,
-            parameters=recipe.parameters,
-            cutoff=cutoff,
-            rows=rows,
-            features=feature_spec(settings, covariates_of(tables.read("sales_series"), settings)),
-            columns={"features": list(columns.features), "texts": list(columns.texts), "keys": list(columns.keys)},
-            intervals=[{str(name): value for name, value in row.items()} for row in intervals.to_dict("records")],
-            settings=settings.model_dump(mode="json"),
-            lake_versions={table: tables.version(table) for table in INGREDIENTS},
-            trained_at=dt.datetime.now(dt.UTC),
+        backtest = (
+            champion_predictions(recipe, panel, engines) if own else partial(tables.tables.batches, decision.winner)
         )
-        path = files.write(manifest.to_json(), PRODUCTION_MODEL, folder, "manifest.json")
+        bundle = make_bundle(
+            fit.model,
+            recipe,
+            panel,
+            tables.tables,
+            cutoff=panel.last,
+            rows=rows,
+            version=version,
+            intervals=interval_table(backtest),
+            lake_versions={table: tables.version_in_run(table, context.run_id) for table in INGREDIENTS},
+            decision=decision.model_dump(mode="json"),
+        )
+        # The run is part of the address, too: an interrupted run leaves its files without disturbing the next one.
+        folder = (PRODUCTION_MODEL, f"{version}-{context.run_id}")
+        write_bundle(bundle, lambda content, name: files.write(content, *folder, name))
         metadata: dict[str, Any] = {
             "algorithm": recipe.algorithm,
             "model version": version,
             "parameters": dg.JsonMetadataValue(recipe.parameters),
             "decision": decision.reason,
-            "learned up to": str(cutoff),
+            "learned up to": str(panel.last),
             "training rows": rows,
-            "manifest": dg.PathMetadataValue(path),
-            "importance": dg.JsonMetadataValue(fitted.importance()),
+            "bundle": dg.PathMetadataValue(files.path(*folder)),
+            "importance": dg.JsonMetadataValue(fit.model.importance()),
         }
-        evidence = decision.model_dump(mode="json")
-        return dg.Output(
-            all_versions(tables.tables, manifest, files.path(PRODUCTION_MODEL, folder), evidence), metadata=metadata
-        )
+        if fit.difference is not None:
+            metadata["largest difference from MLlib"] = fit.difference
+        return dg.Output(all_versions(tables.tables, bundle, files.path(*folder)), metadata=metadata)
 
     @dg.asset(
         name=FORECASTS,
         group_name=GROUP,
-        kinds={"spark", "deltalake"},
+        kinds={"polars", "deltalake"},
         io_manager_key="lake",
-        deps=[PRODUCTION_MODEL],
+        deps=[PANEL, PRODUCTION_MODEL],
         description="Every series over the whole horizon, with 80 % and 95 % intervals.",
     )
-    def forecasts(panel: Table, tables: Lake, files: FileStore) -> dg.Output[Table]:
-        import pandas as pd
-
-        from salesml_assets.forecasting.production import forecast, latest_version, load
+    def forecasts(
+        context: dg.AssetExecutionContext, tables: Lake, training: Training, files: FileStore
+    ) -> dg.Output[Table]:
+        from salesml_assets.forecasting.model.predict import forecast
+        from salesml_assets.forecasting.panel import FUTURE
+        from salesml_assets.forecasting.production import latest_version
 
         newest = latest_version(tables.tables)
         if newest is None:
             raise dg.Failure(f"there is no production model yet: materialize {PRODUCTION_MODEL} first")
-        manifest = json.loads(files.read_text(PRODUCTION_MODEL, newest.folder, "manifest.json"))
-        fitted = load(manifest, files.path(PRODUCTION_MODEL, newest.folder, "model"))
-        intervals = pd.DataFrame(manifest["intervals"])
-        rows = forecast(fitted, panel, intervals, settings, newest.algorithm, newest.version)
+        bundle = load_bundle(files, newest.folder)
+        rows = training.apply(partial(forecast, bundle), FUTURE, settings, context.run_id)
         return dg.Output(rows, metadata={"model": newest.algorithm, "model version": newest.version})
 
     return [production_model, forecasts]
+
+
+def load_bundle(files: FileStore, folder: str) -> "Bundle":
+    """The model of a folder below `production_model`.
+
+    Raises:
+        dg.Failure: It cannot be used; a retry would not help.
+    """
+    from salesml_assets.forecasting.model.bundle import BundleError, read_bundle
+
+    try:
+        return read_bundle(lambda name: files.read(PRODUCTION_MODEL, folder, name), f"{PRODUCTION_MODEL}/{folder}")
+    except BundleError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error

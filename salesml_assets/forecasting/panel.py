@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from salesml_assets.config.settings import KEYS
+from salesml_assets.forecasting.draws import hashed, uniform
 from salesml_assets.forecasting.features import (
     FeatureSpec,
     row_mean,
@@ -89,6 +90,7 @@ def _origin_columns(numbered: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
     near, wide = (3, 5) if spec.weekly else (7, 29)
     series = "unique_id"
     frame = numbered.with_columns(
+        hashed(numbered["unique_id"], numbered["ds"], seed=0).alias("_hash"),
         opened.alias("_open"),
         opened.rolling_mean(near, min_samples=1, center=True).over(series).alias("_near"),
         opened.rolling_mean(wide, min_samples=1, center=True).over(series).alias("_wide"),
@@ -124,20 +126,15 @@ def _rows(base: pl.DataFrame, horizon: int, plan: PanelPlan) -> pl.DataFrame:
         SCORE: scorable & pl.col("ds").is_in(cutoffs.implode()),
         FUTURE: known & (pl.col("ds") == plan.last),
     }
+    drawn_at = uniform(horizon, base["_hash"], seed=plan.seed)
     origins = base.select(
         "scale", "short", "live", "y", "closed", "ds", "age", "length",
-        at=pl.int_range(pl.len()), horizon=pl.lit(horizon, pl.Int32), draw=_draw(horizon, plan.seed),
+        at=pl.int_range(pl.len()), horizon=pl.lit(horizon, pl.Int32), draw=drawn_at,
     )  # fmt: skip
     return pl.concat(
         origins.filter(condition).select("at", "horizon", "draw", kind=pl.lit(kind))
         for kind, condition in conditions.items()
     )
-
-
-def _draw(horizon: int, seed: int) -> pl.Expr:
-    """A uniform number in 0..1 that depends on series, origin and horizon alone."""
-    hashed = pl.struct("unique_id", pl.col("ds").cast(pl.Int32), pl.lit(horizon, pl.Int32).alias("h")).hash(seed)
-    return (hashed % (1 << 32)).cast(pl.Float64) / float(1 << 32)
 
 
 def _with_targets(base: pl.DataFrame, rows: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:

@@ -13,18 +13,19 @@ import polars as pl
 
 from salesml_assets.forecasting.algorithms import ALGORITHMS
 from salesml_assets.forecasting.calendar import business_calendar
-from salesml_assets.forecasting.model.bundle import Calendar
+from salesml_assets.forecasting.features import feature_spec
+from salesml_assets.forecasting.model.bundle import Bundle, Calendar
 from salesml_assets.forecasting.model.predict import predict_folds
 from salesml_assets.forecasting.promotion import Recipe
 from salesml_assets.forecasting.training.backtest import Backtest, backtest
-from salesml_assets.names import PRODUCTION_MODEL
+from salesml_assets.names import PRODUCTION_MODEL, SALES_SERIES
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from salesml_assets.forecasting.algorithms.base import Engines, Parameters
     from salesml_assets.forecasting.batches import Batches
-    from salesml_assets.forecasting.model.bundle import Bundle
+    from salesml_assets.forecasting.model.models import Model
     from salesml_assets.forecasting.training.sample import TrainingPanel
     from salesml_assets.lake.store import Lakehouse
 
@@ -84,6 +85,56 @@ def predictions_of(result: Backtest, panel: TrainingPanel) -> Batches:
             yield predicted if columns is None else predicted.select(columns)
 
     return batches
+
+
+def make_bundle(
+    model: Model,
+    recipe: Recipe,
+    panel: TrainingPanel,
+    tables: Lakehouse,
+    *,
+    cutoff: dt.date,
+    rows: int,
+    version: int = 0,
+    intervals: pl.DataFrame | None = None,
+    lake_versions: dict[str, int] | None = None,
+    decision: dict[str, Any] | None = None,
+) -> Bundle:
+    """A fitted model with all that is needed to use it.
+
+    Args:
+        model: The model.
+        recipe: What was fitted.
+        panel: The panel that it learned from.
+        tables: The lake, for the trading calendar and the covariates.
+        cutoff: Last step that it learned from.
+        rows: Training rows.
+        version: Number of the production model; 0 for a model of the backtest.
+        intervals: Interval table of its backtest.
+        lake_versions: Versions of the tables that it was made from.
+        decision: The promotion decision.
+    """
+    settings = panel.settings
+    kinds = tables.columns(SALES_SERIES)
+    covariates = {name: kinds[name] for name in settings.forecast.known_future.columns if name in kinds}
+    return Bundle(
+        model=model,
+        version=version,
+        algorithm=recipe.algorithm,
+        parameters=recipe.parameters,
+        cutoff=cutoff,
+        rows=rows,
+        features=feature_spec(settings, covariates),
+        series_keys=tuple(settings.forecast.series),
+        horizon=settings.forecast.horizon,
+        calendar=trading_calendar(tables.batches(SALES_SERIES, ["ds", "y"]), settings.forecast.frequency),
+        non_negative=settings.forecast.non_negative,
+        intervals=pl.DataFrame() if intervals is None else intervals,
+        lake_versions=lake_versions or {},
+        settings=settings.model_dump(mode="json"),
+        trained_at=dt.datetime.now(dt.UTC),
+        decision=decision or {},
+    )
 
 
 def trading_calendar(steps: Iterable[pl.DataFrame], frequency: str) -> Calendar:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,26 @@ def write_parquet(
             folder.delete_file(path)
         raise
     return rows, folder.get_file_info(path).size
+
+
+def reader_of(frames: Iterable[pl.DataFrame]) -> pa.RecordBatchReader:
+    """Polars frames as a stream of Arrow batches with the types of the first frame.
+
+    Raises:
+        ValueError: There is no frame.
+    """
+    import pyarrow as pa
+
+    rest = iter(frames)
+    first = next(rest, None)
+    if first is None:
+        raise ValueError("there are no rows to write")
+    schema = pa.schema(
+        pa.field(field.name, pa.string() if pa.types.is_large_string(field.type) else field.type)
+        for field in first.to_arrow().schema
+    )
+    tables = (frame.to_arrow().cast(schema) for frame in itertools.chain([first], rest))
+    return pa.RecordBatchReader.from_batches(schema, (batch for table in tables for batch in table.to_batches()))
 
 
 def _row_groups(batches: Iterable[Any], schema: pa.Schema) -> Iterator[pa.Table]:

@@ -9,7 +9,7 @@ import pandas as pd
 from pyspark.sql import functions as F
 
 from salesml_assets.config.settings import Settings
-from salesml_assets.forecasting.production import FALLBACK
+from salesml_assets.forecasting.model.predict import FALLBACK
 from salesml_assets.quality.split import applicable_rules
 from salesml_assets.reporting.data import DataQuality, ReportData
 from salesml_assets.reporting.totals import total_intervals

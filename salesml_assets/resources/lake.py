@@ -74,6 +74,11 @@ class Lake(dg.ConfigurableResource):
         """Number of the table's latest version."""
         return self.tables.version(name)
 
+    def version_in_run(self, name: str, run_id: str) -> int:
+        """The version of a table that a run reads: the one that it wrote, else the latest."""
+        written = self.tables.version_of_run(name, run_id)
+        return self.version(name) if written is None else written
+
     def history(self, name: str, limit: int | None = None) -> list[Commit]:
         """The table's versions, newest first."""
         return self.tables.history(name, limit)
@@ -112,8 +117,13 @@ class DeltaIOManager(dg.ConfigurableIOManager):
             self._run_id = context.run.run_id
             self._full_load = FULL_LOAD_TAG in context.run.tags
 
-    def handle_output(self, context: dg.OutputContext, obj: "DataFrame | pd.DataFrame | pa.Table") -> None:
-        """Writes a Spark DataFrame, a pandas frame or an Arrow table; the metadata say what is in the table now."""
+    def handle_output(
+        self, context: dg.OutputContext, obj: "DataFrame | pd.DataFrame | pa.Table | pa.RecordBatchReader"
+    ) -> None:
+        """Writes a Spark or pandas frame, an Arrow table or a stream of Arrow batches.
+
+        The metadata say what is in the table now.
+        """
         name = _table_name(context.asset_key)
         started = time.monotonic()
         commit = self._write(context, obj, name)
@@ -131,7 +141,11 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         return frame.where(frame[column].isin([*months, UNDATED]))
 
     def _write(self, context: dg.OutputContext, obj: Any, name: str) -> Commit:
+        import pyarrow as pa
+
         tables = self.lake.tables
+        if isinstance(obj, pa.RecordBatchReader):
+            return tables.write_batches(obj, obj.schema, name, run_id=self._run_id)
         in_spark = hasattr(obj, "sparkSession")
         if not (in_spark or context.has_asset_partitions or tables.is_odd):
             return tables.write_arrow(_arrow_table(obj), name, run_id=self._run_id)

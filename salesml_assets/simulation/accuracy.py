@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from salesml_assets.config.settings import Settings
 from salesml_assets.lake.store import Lakehouse
-from salesml_assets.names import PRODUCTION_MODEL
+from salesml_assets.names import PANEL, PRODUCTION_MODEL
 from salesml_assets.resources.files import FileStore
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pyspark.sql import SparkSession
 
 COLUMNS = ["unique_id", "ds", "yhat"]
 
@@ -28,27 +25,24 @@ class Realised:
     volume: float
 
 
-def first_model_forecasts(
-    spark: SparkSession, lake: Lakehouse, files: FileStore, folder: str, settings: Settings
-) -> pd.DataFrame:
+def first_model_forecasts(lake: Lakehouse, files: FileStore, folder: str) -> pd.DataFrame:
     """What the first model says now, from the same panel as the model in production: `unique_id`, `ds`, `yhat`.
 
     Args:
-        spark: The session.
         lake: The tables.
         files: Where the model is.
         folder: The model's folder.
-        settings: The settings.
     """
-    import pandas as pd
+    import polars as pl
+    import pyarrow.compute as pc
 
-    from salesml_assets.forecasting.production import forecast, load
+    from salesml_assets.forecasting.model.bundle import read_bundle
+    from salesml_assets.forecasting.model.predict import forecast
+    from salesml_assets.forecasting.panel import FUTURE
 
-    manifest = json.loads(files.read_text(PRODUCTION_MODEL, folder, "manifest.json"))
-    fitted = load(manifest, files.path(PRODUCTION_MODEL, folder, "model"))
-    intervals = pd.DataFrame(manifest["intervals"])
-    rows = forecast(fitted, lake.read(spark, "panel"), intervals, settings, manifest["algorithm"], manifest["version"])
-    return rows.select(*COLUMNS).toPandas()
+    bundle = read_bundle(lambda name: files.read(PRODUCTION_MODEL, folder, name), folder)
+    rows = lake.batches(PANEL, filters=pc.field("kind") == FUTURE)
+    return pl.concat([forecast(bundle, batch).select(COLUMNS) for batch in rows]).to_pandas()
 
 
 def realised(forecasts: pd.DataFrame, lake: Lakehouse, monday: dt.date) -> Realised:

@@ -152,7 +152,7 @@ class Replay:
         if model.version > 1:
             self.show(f"week {week} of {self.simulation.weeks}: the first model's forecasts")
             files = FileStore.from_settings(settings)
-            made = first_model_forecasts(spark, self.lake, files, state.first_model, settings)
+            made = first_model_forecasts(self.lake, files, state.first_model)
             self.folder.first_model.mkdir(exist_ok=True)
             made.to_parquet(self.folder.first_model / f"{week}.parquet")
         spark.catalog.clearCache()  # tables that a run held in memory, and that end with its session elsewhere

@@ -40,6 +40,25 @@ def map_series(frame: DataFrame, function: Callable[[pl.DataFrame], pl.DataFrame
     return frame.repartition(partitions, "unique_id").mapInArrow(run, schema)
 
 
+def map_rows(frame: DataFrame, function: Callable[[pl.DataFrame], pl.DataFrame]) -> DataFrame:
+    """Applies a function of single rows to all rows, batch by batch, where they are.
+
+    Args:
+        frame: Any rows.
+        function: Takes and returns a Polars frame; each row's result depends on that row alone. It is also called
+            once with no rows, to learn the columns that it returns.
+    """
+    schema = _result_schema(frame, function)
+    arrow = to_arrow_schema(schema)
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if batch.num_rows:
+                yield from function(pl.DataFrame(pl.from_arrow(batch))).to_arrow().cast(arrow).to_batches()
+
+    return frame.mapInArrow(run, schema)
+
+
 def _result_schema(frame: DataFrame, function: Callable[[pl.DataFrame], pl.DataFrame]) -> StructType:
     empty = pl.DataFrame(pl.from_arrow(to_arrow_schema(frame.schema).empty_table()))
     result = function(empty).to_arrow()

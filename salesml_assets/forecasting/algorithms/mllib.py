@@ -13,8 +13,8 @@ import numpy as np
 from salesml_assets.forecasting.algorithms.base import Engines, Fit, FitAll, Parameters
 
 if TYPE_CHECKING:
+    from pyspark.ml import Estimator
     from pyspark.ml import Model as SparkModel
-    from pyspark.ml.regression import JavaPredictor
     from pyspark.sql import DataFrame, SparkSession
 
     from salesml_assets.config.settings import TrainingSettings
@@ -43,7 +43,7 @@ class Learner:
         scaled: Whether it learns from inputs divided by their standard deviation.
     """
 
-    estimator: Callable[[Parameters, int], JavaPredictor]
+    estimator: Callable[[Parameters, int], Estimator]
     convert: Callable[[SparkModel, Sample, Engines, Sequence[int]], list[Regressor]]
     trees: str | None = None
     scaled: bool = False
@@ -142,7 +142,7 @@ def vector_frame(spark: SparkSession, matrix: np.ndarray, **columns: np.ndarray)
     offsets = pa.array(np.arange(len(matrix) + 1, dtype=np.int32) * matrix.shape[1])
     table = pa.table({VECTOR: pa.ListArray.from_arrays(offsets, values), **columns})
     frame = spark.createDataFrame(table).coalesce(tasks(len(matrix)))
-    return frame.withColumn(VECTOR, array_to_vector(VECTOR))
+    return frame.withColumn(VECTOR, array_to_vector(frame[VECTOR]))
 
 
 def parity(

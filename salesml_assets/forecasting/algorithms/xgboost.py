@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from salesml_assets.forecasting.algorithms.base import Algorithm, Engines, Fit, Parameters
@@ -30,7 +30,7 @@ def fit(
 
     taken = sample.at_most(settings.max_rows)
     with ThreadPoolExecutor(engines.cores, thread_name_prefix="fit") as pool:
-        begun = {}
+        begun: dict[str, Future[Trees]] = {}
         for parameters in candidates:
             for single in _single(parameters):
                 begun.setdefault(_key(single), pool.submit(_booster, taken, single, settings.seed))

@@ -20,6 +20,7 @@ from salesml_assets.forecasting.model.models import Model, model_from_files, mod
 SCHEMA_VERSION = 1
 MODEL_FILE = "model.json"
 Read = Callable[[str], bytes]
+Write = Callable[[bytes, str], object]
 
 
 class BundleError(ValueError):
@@ -99,6 +100,17 @@ class Bundle:
         body = _canonical(values)
         values["checksum"] = _checksum(body)
         return {**files, MODEL_FILE: json.dumps(values, indent=1, sort_keys=True, allow_nan=False).encode()}
+
+
+def write_bundle(bundle: Bundle, write: Write) -> None:
+    """Writes the files of a bundle, `model.json` last: until then there is no bundle.
+
+    Args:
+        bundle: The model.
+        write: Writes a file of the bundle, given its content and its name.
+    """
+    for name, content in bundle.to_files().items():
+        write(content, name)
 
 
 def read_bundle(read: Read, place: str) -> Bundle:

@@ -110,7 +110,8 @@ def model_to_files(model: Model) -> tuple[dict[str, Any], dict[str, bytes]]:
     if not isinstance(model, Learned):
         raise TypeError(f"{type(model).__name__} is not a kind of model that can be saved")
     files: dict[str, bytes] = {}
-    regressors, names = [], {}
+    regressors: list[dict[str, Any]] = []
+    names: dict[int, str] = {}
     for regressor in model.regressors:
         if isinstance(regressor, Linear):
             regressors.append(regressor.to_json())

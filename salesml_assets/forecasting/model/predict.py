@@ -73,14 +73,10 @@ def forecast(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:
     short = pl.col("short")
     chosen = predicted.with_columns(
         yhat=pl.when(short).then(mean).otherwise("yhat"),
-        model=pl.when(short)
-        .then(pl.lit(f"{FALLBACK} (short series)"))
-        .otherwise(pl.lit(bundle.algorithm)),
+        model=pl.when(short).then(pl.lit(f"{FALLBACK} (short series)")).otherwise(pl.lit(bundle.algorithm)),
     )
     bounded = apply_intervals(chosen, bundle.intervals, bundle.non_negative)
-    zero_when_closed = [
-        pl.when("closed").then(0.0).otherwise(name).alias(name) for name in ("yhat", *BOUNDS)
-    ]
+    zero_when_closed = [pl.when("closed").then(0.0).otherwise(name).alias(name) for name in ("yhat", *BOUNDS)]
     return bounded.with_columns(
         *zero_when_closed,
         model_version=pl.lit(bundle.version, pl.Int32),

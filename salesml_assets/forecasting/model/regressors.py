@@ -132,4 +132,5 @@ class Trees:
     def importance(self) -> Vector:
         """Total gain of each input's splits."""
         gains = self.booster.get_score(importance_type="total_gain")
-        return np.array([float(gains.get(f"f{number}", 0.0)) for number in range(self.booster.num_features())])
+        names = [f"f{number}" for number in range(self.booster.num_features())]
+        return np.array([gains.get(name, 0.0) for name in names], np.float64)

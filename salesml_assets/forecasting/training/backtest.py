@@ -181,7 +181,7 @@ def _prepared(
         return None, None
     sample = panel.up_to(cutoff)
     first = next(iter(rows if rows is not None else panel.to_score(fold.number if fold else None)), None)
-    some = (first.head(PROBE_ROWS) if first is not None else pl.DataFrame())
+    some = first.head(PROBE_ROWS) if first is not None else pl.DataFrame()
     return sample, sample.encoder.encode(_with_odd_rows(some, sample)) if some.height else sample.matrix[:PROBE_ROWS]
 
 
@@ -192,7 +192,9 @@ def _with_odd_rows(rows: pl.DataFrame, sample: Sample) -> pl.DataFrame:
     texts = [*columns.keys, *columns.texts]
     unseen = few.with_columns(pl.lit("\N{SNOWMAN} never seen").alias(name) for name in texts)
     nothing = few.with_columns(pl.lit(None, rows.schema[name]).alias(name) for name in (*columns.features, *texts))
-    infinite = [few.with_columns(pl.lit(value).alias(name) for name in columns.features) for value in (math.inf, -math.inf)]
+    infinite = [
+        few.with_columns(pl.lit(value).alias(name) for name in columns.features) for value in (math.inf, -math.inf)
+    ]
     return pl.concat([rows, unseen, nothing, *infinite], how="vertical_relaxed")
 
 

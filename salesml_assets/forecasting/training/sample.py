@@ -138,8 +138,8 @@ class TrainingPanel:
             training = self.settings.training
             rows, max_draw = training_rows(self._rows, cutoff, max(training.max_rows, training.tree_rows, BIAS_ROWS))
             encoder = Encoder.fit(rows, PanelColumns.of(rows.columns))
-            values = (rows[name].cast(pl.Float64).to_numpy() for name in ("y", "scale", "draw"))
-            self._samples[cutoff] = Sample(encoder, encoder.encode(rows), *values, max_draw)
+            y, scale, draw = (rows[name].cast(pl.Float64).to_numpy() for name in ("y", "scale", "draw"))
+            self._samples[cutoff] = Sample(encoder, encoder.encode(rows), y, scale, draw, max_draw)
         return self._samples[cutoff]
 
     def to_score(self, fold: int | None = None) -> Iterator[pl.DataFrame]:
@@ -164,9 +164,10 @@ def last_step(source: Source) -> dt.date:
     """
     import pyarrow.compute as pc
 
-    last = max((batch["origin"].max() for batch in source(["origin"], pc.field("kind") == FUTURE)), default=None)
-    if not isinstance(last, dt.date):
+    origins = {day for batch in source(["origin"], pc.field("kind") == FUTURE) for day in batch["origin"].unique()}
+    if not origins:
         raise ValueError("the panel has no rows to forecast: materialize `panel` again")
+    last: dt.date = max(origins)
     return last
 
 
