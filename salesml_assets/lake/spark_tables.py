@@ -21,13 +21,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
     from pyspark.sql.types import DataType, StructType
 
-# In a schema as JSON: types that ask for more than the first version of Delta, and names that it refuses.
-_OTHER_TYPE = re.compile(
-    r'"(?:type|elementType|keyType|valueType)":'
-    r'"(?!(?:string|long|integer|short|byte|double|float|boolean|date|timestamp|binary|decimal\([\d,]+\)|'
-    r'struct|array|map)")|"__COLLATIONS"'
-)
-_OTHER_NAME = re.compile(r'"name":"(?:[^"\\]|\\[^nt])*(?:[ ,;{}()=]|\\[nt])')
 _NEVER_NULL = re.compile(r'("(?:nullable|containsNull|valueContainsNull)":)false')
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 _AT_ONCE = 16  # files that are moved or read at a time: an object store takes its time for each
@@ -35,8 +28,9 @@ _AT_ONCE = 16  # files that are moved or read at a time: an object store takes i
 
 def is_plain(schema: StructType) -> bool:
     """Whether types and names are those that a table of Delta's first version may have."""
-    text = schema.json()
-    return not (_OTHER_TYPE.search(text) or _OTHER_NAME.search(text))
+    from salesml_assets.lake.store import has_plain_columns
+
+    return has_plain_columns(schema.json())
 
 
 def delta_schema(schema: StructType) -> Schema:

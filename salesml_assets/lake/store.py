@@ -10,8 +10,9 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,13 @@ _OTHER_TYPE = {"DELTA_FAILED_TO_MERGE_FIELDS", "DELTA_MERGE_INCOMPATIBLE_DATATYP
 _MARKS = "mapreduce.fileoutputcommitter.marksuccessfuljobs"
 _ROWS, _REMOVED = "rows", "rows removed"  # keys in a commit of ours: how many it wrote, and took away
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+# In a schema as JSON: types that ask for more than the first version of Delta, and names that it refuses.
+_OTHER_COLUMN_TYPE = re.compile(
+    r'"(?:type|elementType|keyType|valueType)":'
+    r'"(?!(?:string|long|integer|short|byte|double|float|boolean|date|timestamp|binary|decimal\([\d,]+\)|'
+    r'struct|array|map)")|"__COLLATIONS"'
+)
+_OTHER_COLUMN_NAME = re.compile(r'"name":"(?:[^"\\]|\\[^nt])*(?:[ ,;{}()=]|\\[nt])')
 # Spark takes paths of files with some of these for patterns, and `deltalake` writes no table below the others.
 _ODD = re.compile(r"[{}\[\]*?\\^|]")
 
@@ -400,6 +408,77 @@ class Lakehouse:
         )
         return self.history(name, limit=1)[0]
 
+    def write_polars(self, frame: pl.DataFrame, name: str, *, run_id: str | None = None) -> Commit:
+        """Like `write_arrow`, for a Polars frame."""
+        return self.write_arrow(frame.to_arrow(), name, run_id=run_id)
+
+    def write_batches(
+        self,
+        batches: Iterable[pa.RecordBatch | pl.DataFrame],
+        schema: pa.Schema,
+        name: str,
+        *,
+        run_id: str | None = None,
+    ) -> Commit:
+        """Replaces a whole table by the rows of an iterator, in one commit, in bounded memory and without Java.
+
+        Rows keep their order.
+
+        Args:
+            batches: Record batches or Polars frames, each with the columns of the schema in its order. If the iterator
+                raises, or a batch does not fit the schema, the old rows stay.
+            schema: Columns of the table, also if there are no batches: for Polars, `frame.head(0).to_arrow().schema`.
+            name: Name of the table.
+            run_id: The Dagster run that writes; kept in the table's history.
+
+        Returns:
+            The commit just made.
+
+        Raises:
+            LakeError: Only Spark can write below the root (`is_odd`); the table is laid out by month; or a column's
+                name or type is beyond Delta's first version (a timestamp without time zone, a blank in a name).
+            ValueError: A batch does not fit the schema.
+        """
+        import pyarrow as pa
+        from deltalake import CommitProperties, Schema
+        from deltalake.transaction import AddAction, create_table_with_add_actions
+
+        from salesml_assets.lake.parquet import write_parquet
+
+        if self.is_odd:
+            raise LakeError(f"{masked(self.path(name))}: below a folder of such a name only Spark can write")
+        delta_schema = Schema.from_arrow(schema)
+        if not has_plain_columns(delta_schema.to_json()):
+            raise LakeError(f"{name}: columns of these names and types cannot be written in batches: {schema}")
+        table = self._found(name)
+        if table and table.metadata().partition_columns:
+            raise LakeError(f"{name}: the table is laid out by month, and cannot be replaced in batches")
+        if self.on_disk:
+            Path(self.path(name)).mkdir(parents=True, exist_ok=True)
+        file = f"part-00000-{uuid.uuid4()}-c000.snappy.parquet"
+        rows, size = write_parquet(batches, pa.schema(delta_schema.to_arrow()), self._files(name), file)
+        added = AddAction(
+            path=file,
+            size=size,
+            partition_values={},
+            modification_time=round(time.time() * 1000),
+            data_change=True,
+            stats=json.dumps({"numRecords": rows}),
+        )
+        properties = CommitProperties(custom_metadata={"userMetadata": _note(run_id), _ROWS: str(rows)})
+        if table:
+            table.create_write_transaction([added], "overwrite", delta_schema, commit_properties=properties)
+        else:
+            create_table_with_add_actions(
+                _rust_address(self.path(name)),
+                delta_schema,
+                [added],
+                configuration=TABLE_PROPERTIES,
+                storage_options=self._options,
+                commit_properties=properties,
+            )
+        return self.history(name, limit=1)[0]
+
     def write_all_months(self, frame: DataFrame, name: str, month_column: str, *, run_id: str | None = None) -> Commit:
         """Like `write`, for a table that is laid out by month, so that single months can be replaced later."""
         return self._write_all(frame, name, month_column, run_id)
@@ -503,6 +582,15 @@ def month_condition(month_column: str, months: Sequence[str]) -> str:
         raise ValueError(f"months have the form yyyy-MM; got {strange or 'none'}")
     values = ", ".join(f"'{month}'" for month in [*months, UNDATED])
     return f"{month_column} IN ({values})"
+
+
+def has_plain_columns(schema: str) -> bool:
+    """Whether types and names are those that a table of Delta's first version may have.
+
+    Args:
+        schema: The schema as JSON, as Spark and Delta write it.
+    """
+    return not (_OTHER_COLUMN_TYPE.search(schema) or _OTHER_COLUMN_NAME.search(schema))
 
 
 def _widened(frame: DataFrame, columns: dict[str, str]) -> DataFrame:
