@@ -12,6 +12,6 @@ class ScrapedLake(Lakehouse):
     """The same tables, with a store that is given up soon."""
 
     @property
-    def _options(self) -> dict[str, str] | None:
-        options = super()._options
+    def storage_options(self) -> dict[str, str] | None:
+        options = super().storage_options
         return None if options is None else options | IMPATIENT

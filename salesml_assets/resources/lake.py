@@ -8,6 +8,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from salesml_assets.config.settings import S3Settings, Settings
+from salesml_assets.lake.spark_tables import read_table, write_months, write_table
 from salesml_assets.lake.store import UNDATED, Commit, LakeError, Lakehouse
 from salesml_assets.names import FULL_LOAD_TAG
 from salesml_assets.resources.spark import SparkResource
@@ -84,7 +85,7 @@ class Lake(dg.ConfigurableResource):
         Raises:
             LakeError: There is no such table.
         """
-        return self.tables.read(self.spark.session, name, version)
+        return read_table(self.spark.session, self.tables, name, version)
 
     def read_pandas(
         self, name: str, columns: "Sequence[str] | None" = None, filters: Any = None, version: int | None = None
@@ -133,17 +134,17 @@ class DeltaIOManager(dg.ConfigurableIOManager):
     def _write(self, context: dg.OutputContext, obj: Any, name: str) -> Commit:
         tables = self.lake.tables
         in_spark = hasattr(obj, "sparkSession")
-        if not (in_spark or context.has_asset_partitions or tables.is_odd):
+        if not (in_spark or context.has_asset_partitions or tables.needs_delta_writer):
             return tables.write_arrow(_arrow_table(obj), name, run_id=self._run_id)
         frame: DataFrame = obj if in_spark else self.lake.spark.session.createDataFrame(_arrow_table(obj))
         if not context.has_asset_partitions:
-            return tables.write(frame, name, run_id=self._run_id)
+            return write_table(frame, tables, name, run_id=self._run_id)
         column = context.definition_metadata.get(MONTH_COLUMN)
         if not isinstance(column, str):
             raise LakeError(f"{name}: a partitioned asset names its month column in the metadata key {MONTH_COLUMN!r}")
         if self._covers_all(context):
-            return tables.write_all_months(frame, name, column, run_id=self._run_id)
-        return tables.write_months(frame, name, column, _months(context), run_id=self._run_id)
+            return write_table(frame, tables, name, month_column=column, run_id=self._run_id)
+        return write_months(frame, tables, name, column, _months(context), run_id=self._run_id)
 
     def _covers_all(self, context: dg.OutputContext | dg.InputContext) -> bool:
         return self._full_load or set(context.asset_partition_keys) == set(

@@ -43,11 +43,14 @@ def first_model_forecasts(
     import pandas as pd
 
     from salesml_assets.forecasting.production import forecast, load
+    from salesml_assets.lake.spark_tables import read_table
 
     manifest = json.loads(files.read_text(PRODUCTION_MODEL, folder, "manifest.json"))
     fitted = load(manifest, files.path(PRODUCTION_MODEL, folder, "model"))
     intervals = pd.DataFrame(manifest["intervals"])
-    rows = forecast(fitted, lake.read(spark, "panel"), intervals, settings, manifest["algorithm"], manifest["version"])
+    rows = forecast(
+        fitted, read_table(spark, lake, "panel"), intervals, settings, manifest["algorithm"], manifest["version"]
+    )
     return rows.select(*COLUMNS).toPandas()
 
 

@@ -47,7 +47,7 @@ def test_a_missing_file_is_not_found(store):
     "parts", [("..", "1", "x"), ("report", "", "x"), ("report", "1", "../x"), ("report", "1", ".")]
 )
 def test_no_path_leads_out_of_the_store(tmp_path, parts):
-    with pytest.raises(ValueError, match="is no path inside the store"):
+    with pytest.raises(ValueError, match="is not a valid path inside the store"):
         FileStore(root=str(tmp_path)).path(*parts)
 
 

@@ -9,6 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from salesml_assets.config.settings import Settings
+from salesml_assets.lake.spark_tables import write_table
 from salesml_assets.lake.store import UNDATED
 from salesml_assets.names import FULL_LOAD_TAG
 from salesml_assets.resources.lake import MONTH_COLUMN, DeltaIOManager, Lake
@@ -173,7 +174,7 @@ def test_a_run_reads_what_it_wrote_although_the_table_moved_on(lake, instance):
 
     @dg.asset(deps=[first])
     def intruder() -> None:
-        lake.tables.write(lake.spark.session.range(9), "first")
+        write_table(lake.spark.session.range(9), lake.tables, "first")
 
     @dg.asset(deps=[intruder])
     def second(first):
