@@ -22,6 +22,7 @@ TABLE_PROPERTIES = {
 UNDATED = "undated"  # the bucket of rows without a usable date in a month column
 # Keys in a commit of ours: the run (Delta's name), rows written, rows removed.
 USER_METADATA, ROWS, REMOVED = "userMetadata", "rows", "rows removed"
+_RESTORE = "RESTORE"  # Delta's name of the operation
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 # In a schema as JSON: types that need more than the first version of Delta, and names that Delta refuses.
 _OTHER_TYPE = re.compile(
@@ -67,7 +68,7 @@ class TableSize:
     files: int
 
 
-def commit_of(entry: dict[str, Any]) -> Commit:
+def _commit(entry: dict[str, Any]) -> Commit:
     """The commit behind an entry of `DeltaTable.history`."""
     metrics = entry.get("operationMetrics", {})
     removed = metrics.get("numDeletedRows", entry.get(REMOVED))
@@ -80,6 +81,24 @@ def commit_of(entry: dict[str, Any]) -> Commit:
         rows_removed=None if removed is None else int(removed),
         run_id=_run_id(entry.get(USER_METADATA)),
     )
+
+
+def commits_in(entries: Sequence[dict[str, Any]]) -> list[Commit]:
+    """The commits behind `DeltaTable.history`, newest first, without those that a later restore took back."""
+    commits: list[Commit] = []
+    kept_until = None  # of the versions before the restores seen so far
+    for entry in entries:
+        if kept_until is not None and entry["version"] > kept_until:
+            continue
+        commits.append(_commit(entry))
+        kept_until = _restored(entry)
+    return commits
+
+
+def _restored(entry: dict[str, Any]) -> int | None:
+    """The version that a commit brought back; None for a commit that is no restore to a version."""
+    target = entry.get("operationParameters", {}).get("version") if entry["operation"] == _RESTORE else None
+    return None if target is None else int(target)
 
 
 def run_note(run_id: str | None) -> str:

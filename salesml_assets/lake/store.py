@@ -16,18 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from salesml_assets.config.settings import S3Settings
-from salesml_assets.lake.commits import commit_files
+from salesml_assets.lake.commits import Snapshot, commit_files, commit_properties, verified_commit
 from salesml_assets.lake.log import (
     TABLE_PROPERTIES,
     UNDATED,
-    USER_METADATA,
     Commit,
     LakeError,
     TableSize,
     column_types,
-    commit_of,
+    commits_in,
     has_plain_columns,
-    run_note,
 )
 from salesml_assets.lake.parquet import write_parquet
 from salesml_assets.lake.s3 import arrow_files, delta_address, delta_options, is_remote
@@ -108,8 +106,8 @@ class Lakehouse:
         return str(table.metadata().id) if table else None
 
     def history(self, name: str, limit: int | None = None) -> list[Commit]:
-        """The table's versions, newest first."""
-        return [commit_of(entry) for entry in self.open(name).history(limit)]
+        """The table's versions, newest first; a version that a later restore took back is left out."""
+        return commits_in(self.open(name).history(limit))
 
     def version_of_run(self, name: str, run_id: str, limit: int = 20) -> int | None:
         """The last version that a Dagster run wrote; None if it wrote none of the last `limit` versions."""
@@ -216,21 +214,25 @@ class Lakehouse:
             The commit just made.
 
         Raises:
-            LakeError: Only Spark can write below the root (`needs_delta_writer`).
+            LakeError: Only Spark can write below the root (`needs_delta_writer`); or the commit is not what was
+                written, and the table is back at the version before it.
         """
-        from deltalake import CommitProperties, write_deltalake
+        from deltalake import write_deltalake
 
         self._refuse_without_delta_writer(name)
+        table = self.find(name)
+        before = Snapshot.of(table)  # `write_deltalake` moves the table to the new version
+        properties, token = commit_properties(run_id)
         write_deltalake(
-            delta_address(self.path(name)),
-            rows.combine_chunks(),  # several chunks come out in any order
+            table or delta_address(self.path(name)),
+            rows.combine_chunks(),  # several chunks would be written in any order
             mode="overwrite",
             schema_mode="overwrite",
             configuration=TABLE_PROPERTIES,
-            commit_properties=CommitProperties(custom_metadata={USER_METADATA: run_note(run_id)}),
+            commit_properties=properties,
             storage_options=self.storage_options,
         )
-        return self.history(name, limit=1)[0]
+        return verified_commit(self, name, before, token, rows.num_rows)
 
     def write_polars(self, frame: pl.DataFrame, name: str, *, run_id: str | None = None) -> Commit:
         """Like `write_arrow`, for a Polars frame."""
@@ -261,7 +263,7 @@ class Lakehouse:
         Raises:
             LakeError: Only Spark can write below the root (`needs_delta_writer`); the table is laid out by month; or a
                 column's name or type is beyond Delta's first version (a timestamp without time zone, a blank in a
-                name).
+                name); or the commit is not what was written, and the table is back at the version before it.
             ValueError: A batch does not fit the schema.
         """
         import pyarrow as pa
