@@ -13,5 +13,6 @@ class ScrapedLake(Lakehouse):
 
     @property
     def storage_options(self) -> dict[str, str] | None:
+        """What `deltalake` has to know of the object store, with short time limits; None on disk."""
         options = super().storage_options
         return None if options is None else options | IMPATIENT

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from salesml_assets.config.settings import S3Settings, Settings
+from salesml_assets.config.settings import S3Settings
 from salesml_assets.lake.s3 import boto_client, bucket_and_key, is_remote
 from salesml_assets.text import masked
 
@@ -30,11 +30,6 @@ class Files:
     root: str
     s3: S3Settings = field(default_factory=S3Settings)
     connect: Callable[[], Any] | None = None
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Files:
-        """The files of the lake that the settings name."""
-        return cls(settings.lake.root, settings.s3)
 
     def path(self, name: str, version: str | int, *parts: str) -> str:
         """The address of a file, or of a version's folder.

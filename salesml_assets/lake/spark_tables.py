@@ -21,6 +21,7 @@ from salesml_assets.lake.log import (
     USER_METADATA,
     Commit,
     LakeError,
+    column_types,
     has_plain_columns,
     month_condition,
     nullable,
@@ -132,7 +133,7 @@ def write_months(
     table = lake.find(name)
     if table is None:
         return write_table(frame, lake, name, month_column=month_column, run_id=run_id)
-    widened = _widened(frame, lake.columns(name))
+    widened = _widened(frame, column_types(table.schema()))
     schema = _merged(_spark_schema(table), widened.schema)
     if schema and _is_plain(widened, lake, table, month_column):
         return _write_plain(widened, lake, name, table, schema, month_column, [*months, UNDATED], run_id)
