@@ -2,12 +2,13 @@
 
 # No postponed annotations here: Dagster reads the types of nested resources from the class.
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from salesml_assets.config.settings import S3Settings, Settings
+from salesml_assets.lake.parquet import Batches
 from salesml_assets.lake.spark_tables import read_table, write_months, write_table
 from salesml_assets.lake.store import UNDATED, Commit, LakeError, Lakehouse
 from salesml_assets.names import FULL_LOAD_TAG
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+    import polars as pl
     import pyarrow as pa
     from pyspark.sql import DataFrame
+
+    Rows: TypeAlias = pd.DataFrame | pl.DataFrame | pa.Table | Batches
 
 # A Spark DataFrame in the signature of an asset: Dagster resolves those annotations, and must not import Spark for it.
 Table = Any
@@ -113,8 +117,8 @@ class DeltaIOManager(dg.ConfigurableIOManager):
             self._run_id = context.run.run_id
             self._full_load = FULL_LOAD_TAG in context.run.tags
 
-    def handle_output(self, context: dg.OutputContext, obj: "DataFrame | pd.DataFrame | pa.Table") -> None:
-        """Writes a Spark DataFrame, a pandas frame or an Arrow table; the metadata say what is in the table now."""
+    def handle_output(self, context: dg.OutputContext, obj: "DataFrame | Rows") -> None:
+        """Writes a Spark DataFrame or rows from Python; the metadata say what is in the table now."""
         name = _table_name(context.asset_key)
         started = time.monotonic()
         commit = self._write(context, obj, name)
@@ -135,6 +139,8 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         tables = self.lake.tables
         in_spark = hasattr(obj, "sparkSession")
         if not (in_spark or context.has_asset_partitions or tables.needs_delta_writer):
+            if isinstance(obj, Batches):
+                return tables.write_batches(obj.batches, obj.schema, name, run_id=self._run_id)
             return tables.write_arrow(_arrow_table(obj), name, run_id=self._run_id)
         frame: DataFrame = obj if in_spark else self.lake.spark.session.createDataFrame(_arrow_table(obj))
         if not context.has_asset_partitions:
@@ -186,12 +192,17 @@ def _months(context: dg.OutputContext | dg.InputContext) -> list[str]:
     return [key[:7] for key in context.asset_partition_keys]
 
 
-def _arrow_table(rows: "pd.DataFrame | pa.Table") -> "pa.Table":
+def _arrow_table(rows: "Rows") -> "pa.Table":
     """Rows in Arrow: of a pandas frame, not-a-number and missing text become null, an all-missing column text."""
+    import polars as pl
     import pyarrow as pa
 
     if isinstance(rows, pa.Table):
         return rows
+    if isinstance(rows, Batches):
+        return pa.concat_tables([rows.schema.empty_table(), *rows.tables()])
+    if isinstance(rows, pl.DataFrame):
+        return rows.to_arrow()
     table = pa.Table.from_pandas(rows, preserve_index=False)
     fields = [pa.field(field.name, pa.string()) if pa.types.is_null(field.type) else field for field in table.schema]
     return table.cast(pa.schema(fields))

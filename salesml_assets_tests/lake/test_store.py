@@ -13,6 +13,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from pyspark.errors import AnalysisException, PythonException
 from pyspark.sql import DataFrame, SparkSession
@@ -351,6 +352,41 @@ def test_the_same_load_twice_changes_nothing_but_the_version(spark, lake):
 
     assert rows_of(lake, "sales") == before
     assert lake.version("sales") == 1
+
+
+def test_a_load_of_months_that_appends_is_undone(spark, lake, monkeypatch):
+    """As in `deltalake` 1.3; more of this in `test_commits.py`."""
+    months = sales(spark, ("a", 1.0, "2011-01"), ("a", 2.0, "2011-02"))
+    write_table(months, lake, "sales", month_column="month", run_id="one")
+    transaction = DeltaTable.create_write_transaction
+
+    def append(table, files, mode, schema, **options):
+        transaction(table, files, "append", schema, **{**options, "partition_filters": None})
+
+    for write in (
+        lambda: write_months(sales(spark, ("b", 3.0, "2011-02")), lake, "sales", "month", ["2011-02"], run_id="two"),
+        lambda: write_table(months, lake, "sales", month_column="month", run_id="two"),
+    ):
+        before = lake.version("sales")
+        with monkeypatch.context() as patched:
+            patched.setattr(DeltaTable, "create_write_transaction", append)
+            with pytest.raises(LakeError, match=rf"sales: .* The table is back at version {before}\."):
+                write()
+        assert rows_of(lake, "sales") == [("a", 1.0, "2011-01"), ("a", 2.0, "2011-02")]
+        assert (
+            read_table(spark, lake, "sales").count() == spark.read.format("delta").load(lake.path("sales")).count() == 2
+        )
+        assert lake.version_of_run("sales", "two") is None
+
+
+def test_a_version_that_a_restore_took_back_is_no_part_of_the_history(spark, lake):
+    for number, run in enumerate(["one", "two", "three"]):
+        write_table(spark.range(number + 1), lake, "numbers", run_id=run)
+    spark.sql(f"RESTORE TABLE delta.`{lake.path('numbers')}` TO VERSION AS OF 1")
+    assert [commit.version for commit in lake.history("numbers")] == [3, 1, 0]
+    assert [lake.version_of_run("numbers", run) for run in ("one", "two", "three")] == [0, 1, None]
+    assert write_table(spark.range(9), lake, "numbers", run_id="four").version == 4
+    assert [commit.version for commit in lake.history("numbers")] == [4, 3, 1, 0]
 
 
 def test_an_empty_load_empties_the_month(spark, lake):
