@@ -6,6 +6,7 @@ import dagster as dg
 
 from salesml_assets.automation.jobs import run_tags
 from salesml_assets.config.settings import HISTORY_DAYS, Settings
+from salesml_assets.lake import maintenance
 from salesml_assets.names import FORECASTS
 from salesml_assets.resources.lake import Lake
 
@@ -27,7 +28,7 @@ def clean_up_job(assets: Iterable[dg.AssetsDefinition], settings: Settings) -> d
     def remove_old_files(context: dg.OpExecutionContext, tables: Lake) -> None:
         removed = {}
         for name in filter(tables.exists, names):
-            removed[name] = tables.tables.remove_old_files(name, LONGER.get(name, settings.lake.keep_days))
+            removed[name] = maintenance.remove_old_files(tables.tables, name, LONGER.get(name, settings.lake.keep_days))
             context.log.info(f"{name}: {removed[name]:,} files removed")
         context.add_output_metadata({"files removed": sum(removed.values()), "by table": removed})
 

@@ -12,6 +12,7 @@ class ScrapedLake(Lakehouse):
     """The same tables, with a store that is given up soon."""
 
     @property
-    def _options(self) -> dict[str, str] | None:
-        options = super()._options
+    def storage_options(self) -> dict[str, str] | None:
+        """What `deltalake` has to know of the object store, with short time limits; None on disk."""
+        options = super().storage_options
         return None if options is None else options | IMPATIENT

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from salesml_assets.config.settings import HISTORY_DAYS
 from salesml_assets.forecasting.metrics import horizon_bucket
+from salesml_assets.lake.spark_tables import read_table
 from salesml_assets.names import FORECASTS
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def past_forecasts(spark: SparkSession, tables: Lakehouse, series: DataFrame, se
     kept = [commit.version for commit in commits if commit.rows_written and commit.timestamp > oldest]
     columns: list[Column | str] = ["unique_id", "model_version", F.col("cutoff").alias("origin"), "ds", "yhat"]
     versions = [
-        tables.read(spark, FORECASTS, version).select(*columns, F.lit(version).alias("_v"))
+        read_table(spark, tables, FORECASTS, version).select(*columns, F.lit(version).alias("_v"))
         for version in kept[:MOST_VERSIONS]
     ]
     if not versions:

@@ -1,11 +1,11 @@
-"""Rows from memory as one Parquet file, batch by batch and in their order."""
+"""Rows from memory, batch by batch, and as one Parquet file in their order."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import polars as pl
@@ -13,6 +13,31 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 ROW_GROUP_ROWS = 100_000
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Rows of a table that are made while they are written: an asset returns them, the IO manager writes them.
+
+    Attributes:
+        batches: Record batches or Polars frames, each with the columns of the schema in its order.
+        schema: Columns of the table, also if there are no batches.
+    """
+
+    batches: Iterable[pa.RecordBatch | pl.DataFrame]
+    schema: pa.Schema
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The batches as Arrow tables of the schema.
+
+        Raises:
+            ValueError: A batch has other columns than the schema, or values that do not fit into its types.
+        """
+        import pyarrow as pa
+
+        for batch in self.batches:
+            table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch.to_arrow()
+            yield table.cast(self.schema)
 
 
 def write_parquet(
@@ -49,34 +74,13 @@ def write_parquet(
     return rows, folder.get_file_info(path).size
 
 
-def reader_of(frames: Iterable[pl.DataFrame]) -> pa.RecordBatchReader:
-    """Polars frames as a stream of Arrow batches with the types of the first frame.
-
-    Raises:
-        ValueError: There is no frame.
-    """
-    import pyarrow as pa
-
-    rest = iter(frames)
-    first = next(rest, None)
-    if first is None:
-        raise ValueError("there are no rows to write")
-    schema = pa.schema(
-        pa.field(field.name, pa.string() if pa.types.is_large_string(field.type) else field.type)
-        for field in first.to_arrow().schema
-    )
-    tables = (frame.to_arrow().cast(schema) for frame in itertools.chain([first], rest))
-    return pa.RecordBatchReader.from_batches(schema, (batch for table in tables for batch in table.to_batches()))
-
-
-def _row_groups(batches: Iterable[Any], schema: pa.Schema) -> Iterator[pa.Table]:
+def _row_groups(batches: Iterable[pa.RecordBatch | pl.DataFrame], schema: pa.Schema) -> Iterator[pa.Table]:
     """Tables of at least `ROW_GROUP_ROWS` rows, but for the last one: small batches would make a slow file."""
     import pyarrow as pa
 
     waiting: list[pa.Table] = []
-    for batch in batches:
-        table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch.to_arrow()
-        waiting.append(table.cast(schema))
+    for table in Batches(batches, schema).tables():
+        waiting.append(table)
         if sum(each.num_rows for each in waiting) >= ROW_GROUP_ROWS:
             yield pa.concat_tables(waiting)
             waiting = []

@@ -2,12 +2,14 @@
 
 # No postponed annotations here: Dagster reads the types of nested resources from the class.
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from salesml_assets.config.settings import S3Settings, Settings
+from salesml_assets.lake.parquet import Batches
+from salesml_assets.lake.spark_tables import read_table, write_months, write_table
 from salesml_assets.lake.store import UNDATED, Commit, LakeError, Lakehouse
 from salesml_assets.names import FULL_LOAD_TAG
 from salesml_assets.resources.spark import SparkResource
@@ -17,8 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+    import polars as pl
     import pyarrow as pa
     from pyspark.sql import DataFrame
+
+    Rows: TypeAlias = pd.DataFrame | pl.DataFrame | pa.Table | Batches
 
 # A Spark DataFrame in the signature of an asset: Dagster resolves those annotations, and must not import Spark for it.
 Table = Any
@@ -89,7 +94,7 @@ class Lake(dg.ConfigurableResource):
         Raises:
             LakeError: There is no such table.
         """
-        return self.tables.read(self.spark.session, name, version)
+        return read_table(self.spark.session, self.tables, name, version)
 
     def read_pandas(
         self, name: str, columns: "Sequence[str] | None" = None, filters: Any = None, version: int | None = None
@@ -117,13 +122,8 @@ class DeltaIOManager(dg.ConfigurableIOManager):
             self._run_id = context.run.run_id
             self._full_load = FULL_LOAD_TAG in context.run.tags
 
-    def handle_output(
-        self, context: dg.OutputContext, obj: "DataFrame | pd.DataFrame | pa.Table | pa.RecordBatchReader"
-    ) -> None:
-        """Writes a Spark or pandas frame, an Arrow table or a stream of Arrow batches.
-
-        The metadata say what is in the table now.
-        """
+    def handle_output(self, context: dg.OutputContext, obj: "DataFrame | Rows") -> None:
+        """Writes a Spark DataFrame or rows from Python; the metadata say what is in the table now."""
         name = _table_name(context.asset_key)
         started = time.monotonic()
         commit = self._write(context, obj, name)
@@ -141,23 +141,21 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         return frame.where(frame[column].isin([*months, UNDATED]))
 
     def _write(self, context: dg.OutputContext, obj: Any, name: str) -> Commit:
-        import pyarrow as pa
-
         tables = self.lake.tables
-        if isinstance(obj, pa.RecordBatchReader):
-            return tables.write_batches(obj, obj.schema, name, run_id=self._run_id)
         in_spark = hasattr(obj, "sparkSession")
-        if not (in_spark or context.has_asset_partitions or tables.is_odd):
+        if not (in_spark or context.has_asset_partitions or tables.needs_delta_writer):
+            if isinstance(obj, Batches):
+                return tables.write_batches(obj.batches, obj.schema, name, run_id=self._run_id)
             return tables.write_arrow(_arrow_table(obj), name, run_id=self._run_id)
         frame: DataFrame = obj if in_spark else self.lake.spark.session.createDataFrame(_arrow_table(obj))
         if not context.has_asset_partitions:
-            return tables.write(frame, name, run_id=self._run_id)
+            return write_table(frame, tables, name, run_id=self._run_id)
         column = context.definition_metadata.get(MONTH_COLUMN)
         if not isinstance(column, str):
             raise LakeError(f"{name}: a partitioned asset names its month column in the metadata key {MONTH_COLUMN!r}")
         if self._covers_all(context):
-            return tables.write_all_months(frame, name, column, run_id=self._run_id)
-        return tables.write_months(frame, name, column, _months(context), run_id=self._run_id)
+            return write_table(frame, tables, name, month_column=column, run_id=self._run_id)
+        return write_months(frame, tables, name, column, _months(context), run_id=self._run_id)
 
     def _covers_all(self, context: dg.OutputContext | dg.InputContext) -> bool:
         return self._full_load or set(context.asset_partition_keys) == set(
@@ -199,12 +197,17 @@ def _months(context: dg.OutputContext | dg.InputContext) -> list[str]:
     return [key[:7] for key in context.asset_partition_keys]
 
 
-def _arrow_table(rows: "pd.DataFrame | pa.Table") -> "pa.Table":
+def _arrow_table(rows: "Rows") -> "pa.Table":
     """Rows in Arrow: of a pandas frame, not-a-number and missing text become null, an all-missing column text."""
+    import polars as pl
     import pyarrow as pa
 
     if isinstance(rows, pa.Table):
         return rows
+    if isinstance(rows, Batches):
+        return pa.concat_tables([rows.schema.empty_table(), *rows.tables()])
+    if isinstance(rows, pl.DataFrame):
+        return rows.to_arrow()
     table = pa.Table.from_pandas(rows, preserve_index=False)
     fields = [pa.field(field.name, pa.string()) if pa.types.is_null(field.type) else field for field in table.schema]
     return table.cast(pa.schema(fields))

@@ -1,6 +1,7 @@
 """The panel of a run and what models are fitted on, shared by all assets that one process computes."""
 
 # No postponed annotations here: Dagster reads the types of nested resources from the class.
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -10,8 +11,9 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from salesml_assets.config.settings import Settings
+from salesml_assets.lake.parquet import Batches
 from salesml_assets.names import PANEL
-from salesml_assets.resources.files import FOLDER
+from salesml_assets.lake.files import FOLDER
 from salesml_assets.resources.lake import Lake
 from salesml_assets.resources.spark import SparkResource
 from salesml_assets.spark.session import is_local, local_cores
@@ -67,15 +69,13 @@ class Training(dg.ConfigurableResource):
             run_id: The run that reads.
 
         Returns:
-            What the lake's IO manager writes: on one machine a reader of Arrow batches, on a cluster a Spark frame.
+            What the lake's IO manager writes: batches on one machine, a Spark frame on a cluster.
         """
         if is_local(settings.spark.master):
             import pyarrow.compute as pc
 
-            from salesml_assets.lake.parquet import reader_of
-
             panel = self.panel(settings, run_id)
-            return reader_of(map(function, panel.source(filters=pc.field("kind") == kind)))
+            return _to_write(map(function, panel.source(filters=pc.field("kind") == kind)))
         from salesml_assets.spark.partitions import map_rows
 
         rows = self.tables.read(PANEL, self.tables.version_in_run(PANEL, run_id))
@@ -88,3 +88,21 @@ class Training(dg.ConfigurableResource):
             yield self
         finally:
             self._panels = {}
+
+
+def _to_write(frames: "Iterator[pl.DataFrame]") -> Batches:
+    """Frames with the schema of the first one.
+
+    Raises:
+        ValueError: There is none.
+    """
+    import pyarrow as pa
+
+    first = next(frames, None)
+    if first is None:
+        raise ValueError("the panel has no such rows: materialize `panel` again")
+    schema = pa.schema(
+        pa.field(field.name, pa.string() if pa.types.is_large_string(field.type) else field.type)
+        for field in first.to_arrow().schema
+    )
+    return Batches(itertools.chain([first], frames), schema)

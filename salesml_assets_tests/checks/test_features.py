@@ -15,6 +15,7 @@ from salesml_assets.forecasting.calendar import business_calendar
 from salesml_assets.forecasting.features import add_features, feature_spec
 from salesml_assets.forecasting.training.panel import make_panel
 from salesml_assets.forecasting.training.series import daily_rows, sales_series
+from salesml_assets.lake.spark_tables import read_table, write_table
 from salesml_assets.resources.lake import Lake
 from salesml_assets.spark.partitions import map_series
 from salesml_assets_tests.forecasting.small import small_sales
@@ -29,17 +30,19 @@ def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     root: Path = tmp_path_factory.mktemp("checked")
     tables = lake_at(root, spark).tables
     sales = spark.createDataFrame(small_sales())
-    tables.write(sales_series(sales, SETTINGS, business_calendar(daily_rows(sales, "revenue"), "D")), "sales_series")
-    series = tables.read(spark, "sales_series")
+    write_table(
+        sales_series(sales, SETTINGS, business_calendar(daily_rows(sales, "revenue"), "D")), tables, "sales_series"
+    )
+    series = read_table(spark, tables, "sales_series")
     made = functools.partial(add_features, spec=feature_spec(SETTINGS, {}))
-    tables.write(map_series(series, made, series.count()), "features")
-    tables.write(make_panel(tables.read(spark, "features"), SETTINGS)[0], "panel")
+    write_table(map_series(series, made, series.count()), tables, "features")
+    write_table(make_panel(read_table(spark, tables, "features"), SETTINGS)[0], tables, "panel")
     return lake_at(root, spark)
 
 
 def changed(lake: Lake, name: str, frame: DataFrame, version: int) -> None:
     """Writes a table anew from one of its versions."""
-    assert lake.tables.write(frame, name).version > version
+    assert write_table(frame, lake.tables, name).version > version
 
 
 def test_features(lake: Lake, spark: SparkSession) -> None:

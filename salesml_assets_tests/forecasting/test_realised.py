@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.realised import forecast_accuracy, past_forecasts
+from salesml_assets.lake.spark_tables import write_table
 from salesml_assets.lake.store import Lakehouse
 
 SETTINGS = Settings(forecast={"horizon": 7})
@@ -36,7 +37,7 @@ def test_each_forecast_meets_its_actual_and_the_naive_one(spark: SparkSession, s
     assert past_forecasts(spark, lake, series, SETTINGS).count() == 0
     # The second run of version 1 replaces the first; the last forecast lies in the future but for three days.
     for frame in (made(6, 1, 99.0), made(6, 1, 8.0), made(13, 2, 20.0), made(20, 2, 20.0)):
-        lake.write(spark.createDataFrame(frame), "forecasts")
+        write_table(spark.createDataFrame(frame), lake, "forecasts")
     past = past_forecasts(spark, lake, series, SETTINGS)
     rows = past.orderBy("origin", "ds").toPandas()
     assert rows["y"].tolist() == [*range(7, 14), *range(14, 20), 21, 22, 23]  # day 20 was closed

@@ -6,6 +6,7 @@ import pyarrow as pa
 from pyspark.sql import functions as F
 
 from salesml_assets.config.settings import Settings
+from salesml_assets.lake.spark_tables import write_months, write_table
 from salesml_assets.lake.store import Lakehouse
 from salesml_assets.spark.session import spark_session
 
@@ -40,9 +41,9 @@ def write_by_spark(lake: Lakehouse, kind: str) -> None:
             columns = {"generation": F.lit(generation), "pause": F.expr(PAUSE), "month": month}
             rows = spark.range(0, ROWS, 1, TASKS).withColumns(columns)
             if kind == "whole":
-                lake.write(rows, "numbers")
+                write_table(rows, lake, "numbers")
             else:
-                lake.write_months(rows, "numbers", "month", MONTHS)
+                write_months(rows, lake, "numbers", "month", MONTHS)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from salesml_assets.lake.spark_tables import read_table, write_months, write_table
 from salesml_assets.lake.store import Lakehouse
 from salesml_assets_tests.lake.lake_writer import MONTHS, ROWS, TASKS
 
@@ -97,17 +98,17 @@ def test_a_killed_writer_leaves_the_old_table_or_the_new_one(spark, tmp_path, ki
     left = lake.version(TABLE)
     assert left >= version - 1
     without_java = lake.read_pandas(TABLE).itertuples(index=False)
-    for rows in (list(without_java), lake.read(spark, TABLE).collect()):
+    for rows in (list(without_java), read_table(spark, lake, TABLE).collect()):
         assert sorted(row.id for row in rows) == list(range(ROWS))
         assert {row.generation for row in rows} == {left}
 
     following = spark.range(3).selectExpr("id", "-1 AS generation", "'none' AS pause", f"'{MONTHS[0]}' AS month")
     if kind == "whole":
-        lake.write(following, TABLE)
+        write_table(following, lake, TABLE)
         assert len(lake.read_pandas(TABLE)) == 3
     else:
-        lake.write_months(following, TABLE, "month", MONTHS[:1])
-        rows = lake.read(spark, TABLE).collect()
+        write_months(following, lake, TABLE, "month", MONTHS[:1])
+        rows = read_table(spark, lake, TABLE).collect()
         assert [row.generation for row in rows if row.month == MONTHS[0]] == [-1] * 3
         assert len(rows) == 3 + ROWS // 2
     assert lake.version(TABLE) == left + 1
@@ -140,5 +141,5 @@ def test_a_first_write_that_is_killed_leaves_no_table_and_no_hindrance(spark, tm
         wait_for(lambda: data_files(root / TABLE))
 
     assert not lake.exists(TABLE)
-    lake.write(spark.range(3), TABLE)
+    write_table(spark.range(3), lake, TABLE)
     assert len(lake.read_pandas(TABLE)) == 3

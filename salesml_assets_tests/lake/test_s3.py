@@ -1,11 +1,11 @@
-"""Arrow's own way to an object store: past a proxy and through one, with an authority of the company's own."""
+"""The clients of an object store: PyArrow's past a proxy and through one, with a company's own authority; boto3's."""
 
 from __future__ import annotations
 
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import trustme
 from pyarrow.fs import FileType
 
 from salesml_assets.config.settings import S3Settings
-from salesml_assets.lake.s3 import arrow_files
+from salesml_assets.lake.s3 import arrow_files, boto_client, delta_options
 
 pytestmark = pytest.mark.stack
 DEAD = "http://127.0.0.1:9"  # nobody listens there
@@ -91,3 +91,32 @@ def test_an_authority_of_ones_own_is_trusted(tmp_path: Path, monkeypatch: pytest
 def test_files_of_this_machine_are_read_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "part-0.parquet").write_bytes(b"12345")
     assert arrow_files(None).get_file_info(str(tmp_path / "part-0.parquet")).size == 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "address"),
+    [
+        (S3Settings(endpoint="http://store.example:9000"), "http://store.example:9000/lake/a"),
+        (S3Settings(endpoint="http://store.example:9000", path_style=False), "http://lake.store.example:9000/a"),
+        (S3Settings(region="eu-west-1"), "https://s3.eu-west-1.amazonaws.com/lake/a"),
+        (S3Settings(region="eu-west-1", path_style=False), "https://lake.s3.eu-west-1.amazonaws.com/a"),
+    ],
+)
+def test_boto_asks_where_the_settings_say(settings: S3Settings, address: str) -> None:
+    with closing(boto_client(settings)) as client:
+        url = client.generate_presigned_url("get_object", Params={"Bucket": "lake", "Key": "a"})
+    assert url.partition("?")[0] == address
+
+
+def test_deltalake_is_told_the_same() -> None:
+    assert delta_options(S3Settings(endpoint="http://store.example:9000", region="eu-west-1")) == {
+        "AWS_REGION": "eu-west-1",
+        "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
+        "AWS_ENDPOINT_URL": "http://store.example:9000",
+        "AWS_ALLOW_HTTP": "true",
+    }
+    assert delta_options(S3Settings(path_style=False)) == {
+        "AWS_REGION": "us-east-1",
+        "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "true",
+    }
+    assert delta_options(S3Settings(endpoint="https://store.example"))["AWS_ALLOW_HTTP"] == "false"

@@ -5,10 +5,13 @@ from contextlib import contextmanager
 
 import dagster as dg
 import pandas as pd
+import polars as pl
 import pytest
 from pyspark.sql import SparkSession
 
 from salesml_assets.config.settings import Settings
+from salesml_assets.lake.parquet import Batches
+from salesml_assets.lake.spark_tables import write_table
 from salesml_assets.lake.store import UNDATED
 from salesml_assets.names import FULL_LOAD_TAG
 from salesml_assets.resources.lake import MONTH_COLUMN, DeltaIOManager, Lake
@@ -173,7 +176,7 @@ def test_a_run_reads_what_it_wrote_although_the_table_moved_on(lake, instance):
 
     @dg.asset(deps=[first])
     def intruder() -> None:
-        lake.tables.write(lake.spark.session.range(9), "first")
+        write_table(lake.spark.session.range(9), lake.tables, "first")
 
     @dg.asset(deps=[intruder])
     def second(first):
@@ -209,6 +212,29 @@ def test_pandas_frames_keep_types_and_gaps_become_null(lake, instance, folder):
     }  # fmt: skip
     assert lake.tables.read_arrow("frame").column("number").null_count == 1
     assert lake.read("frame").where("number is null and text is null and day is null").count() == 1
+
+
+@pytest.mark.parametrize("folder", [".", "[lake] a|b"])
+def test_polars_frames_and_batches_are_written(lake, instance, folder):
+    lake = Lake.from_settings(Settings(lake={"root": f"{lake.root}/{folder}"}), TestSessionResource())
+    rows = pl.DataFrame({"id": range(250), "text": ["a", None] * 125})
+
+    @dg.asset
+    def frame() -> pl.DataFrame:
+        return rows
+
+    @dg.asset
+    def batches() -> Batches:
+        return Batches(rows.iter_slices(60), rows.to_arrow().schema)
+
+    result = run(lake, instance, frame, batches)
+
+    for name in ("frame", "batches"):
+        assert lake.tables.read_polars(name).sort("id").equals(rows)
+        assert lake.tables.columns(name) == {"id": "long", "text": "string"}
+        assert lake.tables.version_of_run(name, result.run_id) == 0
+        (event,) = result.asset_materializations_for_node(name)
+        assert event.metadata["dagster/row_count"].value == 250
 
 
 def test_a_partitioned_asset_without_a_month_column_is_an_error(lake, instance):

@@ -4,6 +4,8 @@ import pyarrow as pa
 import pytest
 
 from salesml_assets.config.settings import S3Settings
+from salesml_assets.lake.maintenance import remove_old_files
+from salesml_assets.lake.spark_tables import read_table, write_months, write_table
 from salesml_assets.lake.store import LakeError, Lakehouse
 
 
@@ -31,16 +33,16 @@ def test_months_in_an_object_store(spark, lake):
         lake.version("sales")
 
     first = [("a", 1.0, "2011-01"), ("a", 2.0, "2011-02"), ("u", 9.0, "undated")]
-    lake.write_all_months(spark.createDataFrame(first, schema), "sales", "month", run_id="one")
-    commit = lake.write_months(spark.createDataFrame([("b", 3.0, "2011-02")], schema), "sales", "month", ["2011-02"])
+    write_table(spark.createDataFrame(first, schema), lake, "sales", month_column="month", run_id="one")
+    commit = write_months(spark.createDataFrame([("b", 3.0, "2011-02")], schema), lake, "sales", "month", ["2011-02"])
 
     assert commit.version == lake.version("sales") == 1
     assert lake.version_of_run("sales", "one") == 0
     assert lake.size("sales").rows == 2
     expected = [("a", 1.0, "2011-01"), ("b", 3.0, "2011-02")]
     assert sorted(lake.read_pandas("sales").itertuples(index=False, name=None)) == expected
-    assert sorted(tuple(row) for row in lake.read(spark, "sales").collect()) == expected
-    assert lake.read(spark, "sales", version=0).count() == 3
+    assert sorted(tuple(row) for row in read_table(spark, lake, "sales").collect()) == expected
+    assert read_table(spark, lake, "sales", version=0).count() == 3
 
 
 def test_rows_in_memory_in_an_object_store(spark, lake):
@@ -48,8 +50,8 @@ def test_rows_in_memory_in_an_object_store(spark, lake):
     commit = lake.write_arrow(pa.table({"n": [3]}), "few", run_id="two")
 
     assert (commit.version, commit.rows_written, commit.run_id) == (1, 1, "two")
-    assert lake.read(spark, "few").collect() == [(3,)]
-    assert lake.read(spark, "few", version=0).count() == 2
+    assert read_table(spark, lake, "few").collect() == [(3,)]
+    assert read_table(spark, lake, "few", version=0).count() == 2
 
 
 def test_small_reads_run_no_python_in_threads_of_arrow(bucket, monkeypatch):
@@ -66,5 +68,5 @@ def test_old_files_in_an_object_store_are_removed(bucket):
     lake.write_arrow(pa.table({"n": [1]}), "few")
     lake.write_arrow(pa.table({"n": [2]}), "few")
 
-    assert [lake.remove_old_files("few", 0) for _ in range(2)] == [1, 0]
+    assert [remove_old_files(lake, "few", 0) for _ in range(2)] == [1, 0]
     assert lake.read_arrow("few").to_pydict() == {"n": [2]}
