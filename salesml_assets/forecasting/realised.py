@@ -50,27 +50,69 @@ def past_forecasts(lake: Lakehouse, settings: Settings) -> Iterator[pl.DataFrame
         none). One frame where `MAX_ROWS` hold all; with more series, each frame has its share of them, drawn by a
         hash of their names.
     """
-    step = 1 if settings.forecast.frequency == "D" else 7
-    season = 7 if step == 1 else 364
-    commits = written_versions(lake, FORECASTS, MAX_VERSIONS)
-    made = _versions_that_count(lake, [commit.version for commit in commits])
-    if not made:
-        return
-    first = min(origin for pairs in made.values() for origin in pairs["origin"])
-    parts = -(-sum(commit.rows_written for commit in commits if commit.version in made) // MAX_ROWS)
-    for part in range(parts):
-        steps = _series_since(lake, first - dt.timedelta(season), part, parts)
+    past = _Past(lake, settings)
+    for part in range(past.parts):
+        yield past.rows(part)
+
+
+def past_predictions(lake: Lakehouse, settings: Settings, backtest: str) -> Iterator[pl.DataFrame]:
+    """Past forecasts together with a backtest.
+
+    Args:
+        lake: The lake.
+        settings: The settings.
+        backtest: Name of the algorithm whose backtest counts; the lake need not have one.
+
+    Yields:
+        Frames of whole series, as `past_forecasts` does: `unique_id`, `origin`, `ds`, `y`, `yhat`; of one origin, the
+        forecast comes after the backtest.
+    """
+    tested = lake.size(backtest).rows if lake.exists(backtest) else 0
+    past = _Past(lake, settings, tested)
+    columns = ["unique_id", "origin", "ds", "y", "yhat"]
+    for part in range(past.parts):
+        batches = lake.batches(backtest, columns) if tested else []
+        frames = [*(_part(batch, part, past.parts) for batch in batches), past.rows(part).select(columns)]
+        yield pl.concat(frames).sort("unique_id", "ds", "origin", maintain_order=True)
+
+
+class _Past:
+    """The versions of the table `forecasts` that count, and in how many parts of the series they are read.
+
+    Args:
+        lake: The lake.
+        settings: The settings.
+        others: Rows of other tables that are read in the same parts.
+    """
+
+    def __init__(self, lake: Lakehouse, settings: Settings, others: int = 0) -> None:
+        self._lake = lake
+        self._step = 1 if settings.forecast.frequency == "D" else 7
+        self._season = 7 if self._step == 1 else 364
+        commits = written_versions(lake, FORECASTS, MAX_VERSIONS)
+        self._versions = _versions_that_count(lake, [commit.version for commit in commits])
+        rows = sum(commit.rows_written for commit in commits if commit.version in self._versions)
+        self.parts = -(-(rows + others) // MAX_ROWS)
+
+    def rows(self, part: int) -> pl.DataFrame:
+        """The past forecasts of a part of the series, as `past_forecasts` yields them."""
+        if not self._versions:
+            return pl.DataFrame(schema=PAST_SCHEMA)
+        first = min(origin for pairs in self._versions.values() for origin in pairs["origin"])
+        steps = _series_since(self._lake, first - dt.timedelta(self._season), part, self.parts)
         actual = steps.filter(~pl.col("closed") & pl.col("y").is_not_null()).select("unique_id", "ds", "y")
+        naive = steps.select("unique_id", pl.col("ds").alias("before"), pl.col("y").fill_null(0.0).alias("naive"))
         past = pl.concat(
             batch.join(actual, on=["unique_id", "ds"])
-            for version, pairs in made.items()
-            for batch in _forecasts(lake, version, pairs, part, parts)
+            for version, pairs in self._versions.items()
+            for batch in _forecasts(self._lake, version, pairs, part, self.parts)
         )
         distance = (pl.col("ds") - pl.col("origin")).dt.total_days()
-        before = pl.duration(days=(distance + season - 1) // season * season)
-        naive = steps.select("unique_id", pl.col("ds").alias("before"), pl.col("y").fill_null(0.0).alias("naive"))
-        yield (
-            past.with_columns(horizon=distance // step, before=pl.col("ds") - before)
+        seasons = (distance + self._season - 1) // self._season
+        return (
+            past.with_columns(
+                horizon=distance // self._step, before=pl.col("ds") - pl.duration(days=seasons * self._season)
+            )
             .join(naive, on=["unique_id", "before"], how="left")
             .with_columns(pl.col("naive").fill_null(0.0))
             .select(PAST_SCHEMA.names())

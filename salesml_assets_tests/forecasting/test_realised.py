@@ -10,7 +10,7 @@ import pytest
 
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting import realised
-from salesml_assets.forecasting.realised import forecast_accuracy, past_forecasts
+from salesml_assets.forecasting.realised import forecast_accuracy, past_forecasts, past_predictions
 from salesml_assets.lake.store import Lakehouse
 
 SETTINGS = Settings(forecast={"horizon": 7})
@@ -110,3 +110,17 @@ def test_parts_hold_whole_series_and_together_all_of_them(lake: Lakehouse, monke
     found = forecast_accuracy(parts, SETTINGS)
     assert found.select("rows", "volume").equals(expected.select("rows", "volume"))
     assert found["wape"].to_list() == pytest.approx(expected["wape"].to_list())
+
+
+def test_a_backtest_comes_before_the_forecast_of_the_same_origin(lake: Lakehouse) -> None:
+    write(lake, "sales_series", series("a"))
+    backtest = made(6, 1, 1.0).rename({"cutoff": "origin"}).with_columns(y=pl.lit(2.0), fold=0)
+    write(lake, "xgboost", backtest)
+    (alone,) = past_predictions(lake, SETTINGS, "xgboost")
+    assert alone.equals(backtest.select(alone.columns))
+    write(lake, "forecasts", made(6, 1, 8.0))
+    (both,) = past_predictions(lake, SETTINGS, "xgboost")
+    assert both["yhat"].to_list() == [1.0, 8.0] * 7
+    (past,) = past_predictions(lake, SETTINGS, "not there")
+    assert past["yhat"].to_list() == [8.0] * 7
+    assert list(past_predictions(Lakehouse(f"{lake.root}/another"), SETTINGS, "xgboost")) == []
