@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from salesml_assets.drift.inputs import DriftInputs
 from salesml_assets.forecasting.calendar import series_keys, unique_id_of
 from salesml_assets.forecasting.draws import uniform
+from salesml_assets.lake.aggregate import Partial
 from salesml_assets.names import SALES
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ HISTORY_WEEKS = 130  # two years and a half: a year before the oldest week that 
 MAX_SERIES = 20_000
 ROWS_PER_WEEK = 2_000
 AMOUNTS = ("quantity", "unit_price", "revenue")
-PARTIAL_ROWS = 500_000  # partial sums that wait to be added up
 SERIES_SEED, ROWS_SEED = 1, 2
 
 
@@ -97,8 +97,9 @@ def drift_inputs(
     condition = (pc.field("date") >= weeks.first) & (pc.field("date") <= last)
     if "month" in lake.partition_columns(SALES):
         condition &= pc.field("month") >= f"{weeks.first:%Y-%m}"
-    for batch in lake.batches(SALES, wanted, condition):
-        gathered.add(batch)
+    batches = lake.batches(SALES, wanted, condition)
+    if not sum(map(gathered.add, batches)):
+        raise ValueError(f"{SALES}: there are no sales from {weeks.first} to {last}")
     return DriftInputs(
         weekly=_pandas(gathered.weekly(), "week", "unique_id"),
         days=_pandas(gathered.days(), "week"),
@@ -121,13 +122,13 @@ class _Gathered:
     def __init__(self, weeks: Weeks, settings: Settings, columns: Sequence[str]) -> None:
         self.series = _DrawnSeries()
         self._weeks, self._settings, self._columns = weeks, settings, columns
-        self._sums = _Partial(lambda rows: _added(self.series.rows_of(rows), "unique_id", "week"))
-        self._categories = _Partial(lambda rows: _added(self.series.rows_of(rows), "unique_id", "category"))
-        self._dates = _Partial(lambda rows: rows.unique())
-        self._sample = _Partial(_lowest_draws)
+        self._sums = Partial(lambda rows: _added(self.series.rows_of(rows), "unique_id", "week"))
+        self._categories = Partial(lambda rows: _added(self.series.rows_of(rows), "unique_id", "category"))
+        self._dates = Partial(lambda rows: rows.unique())
+        self._sample = Partial(_lowest_draws)
 
-    def add(self, batch: pl.DataFrame) -> None:
-        """Takes in some rows of the sales."""
+    def add(self, batch: pl.DataFrame) -> int:
+        """Takes in some rows of the sales, and returns their number."""
         rows = batch.with_columns(unique_id_of(self._settings), self._weeks.week_of(pl.col("date")).alias("week"))
         rows = rows.with_columns(self._draw(rows))
         self._dates.add(rows.select("week", "date").unique())
@@ -137,6 +138,7 @@ class _Gathered:
         if "category" in self._columns:
             counts = own.group_by("unique_id", "category", maintain_order=True).agg(pl.len().alias("rows"))
             self._categories.add(counts)
+        return batch.height
 
     def weekly(self) -> pl.DataFrame:
         """Sums by series and week, with the category that most rows of a series have."""
@@ -190,28 +192,6 @@ class _Gathered:
             pl.Series(one.name, one.cast(pl.Float64).fill_null(math.nan).to_numpy().view(np.int64)) for one in amounts
         ]
         return uniform(rows["unique_id"], rows["date"], *order, *bits, seed=ROWS_SEED)
-
-
-class _Partial:
-    """Rows of many batches, put together whenever they have become twice as many.
-
-    Args:
-        together: Puts rows together: adds them up, say; applied again to its own results, it gives the same.
-    """
-
-    def __init__(self, together: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
-        self._together = together
-        self._frames: list[pl.DataFrame] = []
-        self._bound = PARTIAL_ROWS
-
-    def add(self, rows: pl.DataFrame) -> None:
-        self._frames.append(rows)
-        if sum(frame.height for frame in self._frames) > self._bound:
-            self._bound = max(PARTIAL_ROWS, 2 * self.total().height)
-
-    def total(self) -> pl.DataFrame:
-        self._frames = [self._together(pl.concat(self._frames))]
-        return self._frames[0]
 
 
 class _DrawnSeries:

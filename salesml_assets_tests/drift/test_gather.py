@@ -16,7 +16,7 @@ from salesml_assets.drift import gather
 from salesml_assets.drift.evaluate import evaluate
 from salesml_assets.drift.gather import Weeks, drift_inputs
 from salesml_assets.drift.inputs import DriftInputs
-from salesml_assets.lake import store
+from salesml_assets.lake import aggregate, store
 from salesml_assets.lake.store import Lakehouse
 from salesml_assets_tests.forecasting.small import DAYS, START, small_sales
 
@@ -128,7 +128,7 @@ def test_batches_and_partial_sums_change_nothing(
     lake: Lakehouse, inputs: DriftInputs, predictions: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "BATCH_ROWS", 37)
-    monkeypatch.setattr(gather, "PARTIAL_ROWS", 20)
+    monkeypatch.setattr(aggregate, "PARTIAL_ROWS", 20)
     again = drift_inputs(lake, [pl.from_pandas(predictions)], SETTINGS, LAST, LAST - dt.timedelta(8))
     pd.testing.assert_frame_equal(again.weekly, inputs.weekly)
     pd.testing.assert_frame_equal(again.days, inputs.days)
@@ -154,6 +154,11 @@ def test_of_many_series_some_are_drawn_with_all_their_weeks(
         assert each.predictions is not None
         assert sorted(each.predictions["unique_id"]) == sorted(names)
         assert each.days["days"].tolist() == inputs.days["days"].tolist()
+
+
+def test_without_sales_there_is_nothing_to_measure(lake: Lakehouse) -> None:
+    with pytest.raises(ValueError, match="no sales from"):
+        drift_inputs(lake, None, SETTINGS, dt.date(2001, 1, 1), dt.date(2001, 1, 1))
 
 
 def test_what_was_taken_back_is_nothing(tmp_path: Path) -> None:
