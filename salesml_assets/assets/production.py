@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -34,6 +35,7 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, panel: Table, tables: Lake, encoded: EncodedPanels, files: FileStore
     ) -> dg.Output[Table]:
         from salesml_assets.forecasting.algorithms.base import PanelColumns
+        from salesml_assets.forecasting.batches import in_memory
         from salesml_assets.forecasting.features import feature_spec
         from salesml_assets.forecasting.intervals import interval_table
         from salesml_assets.forecasting.production import (
@@ -46,7 +48,7 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         from salesml_assets.forecasting.training.panel import last_step
         from salesml_assets.forecasting.training.planned import covariates_of
 
-        comparison = latest_comparison(context, files)
+        comparison = latest_comparison(tables.tables, files)
         decision, recipe = comparison.decision, comparison.recipe
         cutoff = last_step(panel)
         vectors = encoded.of(panel, settings)
@@ -58,7 +60,9 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         fitted.save(files.path(PRODUCTION_MODEL, folder, "model"))
         columns = PanelColumns.of(panel)
         own = decision.winner not in settings.training.algorithms
-        backtest = champion_predictions(recipe, vectors) if own else tables.read(decision.winner)
+        backtest = (
+            in_memory(champion_predictions(recipe, vectors)) if own else partial(tables.tables.batches, decision.winner)
+        )
         intervals = interval_table(backtest)
         manifest = Manifest(
             version=version,
@@ -68,7 +72,7 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             rows=rows,
             features=feature_spec(settings, covariates_of(tables.read("sales_series"), settings)),
             columns={"features": list(columns.features), "texts": list(columns.texts), "keys": list(columns.keys)},
-            intervals=[{str(name): value for name, value in row.items()} for row in intervals.to_dict("records")],
+            intervals=intervals.to_dicts(),
             settings=settings.model_dump(mode="json"),
             lake_versions={table: tables.version(table) for table in INGREDIENTS},
             trained_at=dt.datetime.now(dt.UTC),

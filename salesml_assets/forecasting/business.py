@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import pandas as pd
+import polars as pl
 from pydantic import BaseModel, ConfigDict
-from pyspark.sql import functions as F
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+from salesml_assets.forecasting.batches import Batches, Totals
 
 
 class Business(BaseModel):
@@ -30,34 +29,40 @@ class Business(BaseModel):
     is_money: bool
 
 
-def average_prices(series: DataFrame) -> DataFrame:
+def average_prices(series: Batches) -> pl.DataFrame:
     """What a unit of each series sold for: Σ revenue / Σ quantity.
 
     Args:
         series: `unique_id`, `quantity`, `revenue`, one row per step.
 
     Returns:
-        `unique_id`, `price`; a series without a positive price of its own has that of all series together.
+        `unique_id`, `price`, sorted; a series without a positive price of its own has that of all series together
+        (null where that is not positive either).
     """
-    sums = series.groupBy("unique_id").agg(F.sum("quantity").alias("quantity"), F.sum("revenue").alias("revenue"))
-    own = F.when((F.col("quantity") > 0) & (F.col("revenue") > 0), F.col("revenue") / F.col("quantity"))
-    overall = series.agg((F.sum("revenue") / F.sum("quantity")).alias("overall"))
-    return sums.crossJoin(F.broadcast(overall)).select("unique_id", F.coalesce(own, "overall").alias("price"))
+    sums = Totals(["unique_id"])
+    for batch in series(["unique_id", "quantity", "revenue"]):
+        sums.add(batch)
+    quantity, revenue = pl.col("quantity"), pl.col("revenue")
+    own = pl.when((quantity > 0) & (revenue > 0)).then(revenue / quantity)
+    overall = pl.when((quantity.sum() > 0) & (revenue.sum() > 0)).then(revenue.sum() / quantity.sum())
+    return sums.frame().select("unique_id", price=pl.coalesce(own, overall))
 
 
-def valued_sums(predictions: DataFrame, prices: DataFrame) -> pd.DataFrame:
+def valued_sums(series: Mapping[str, pl.DataFrame], prices: pl.DataFrame) -> pd.DataFrame:
     """Scored errors and sales in money: `algorithm`, `loss` (Σ|y - ŷ| price), `y` (Σ y price).
 
     Args:
-        predictions: Rows of several algorithms, with `algorithm`.
+        series: Per algorithm the sums of its series: `unique_id`, `absolute` (Σ|y - ŷ|), `y`.
         prices: `unique_id`, `price`; a series that is not there counts nothing.
     """
-    error = F.abs(F.col("y") - F.col("yhat"))
-    valued = predictions.where("fold >= 1").join(prices.select("unique_id", "price"), "unique_id")
-    sums = valued.groupBy("algorithm").agg(
-        F.sum(error * F.col("price")).alias("loss"), F.sum(F.col("y") * F.col("price")).alias("y")
-    )
-    return sums.toPandas()
+    price = pl.col("price")
+    sums = [
+        frame.join(prices.select("unique_id", "price"), on="unique_id")
+        .sort("unique_id")  # so that sums are the same to the last digit
+        .select(pl.lit(name).alias("algorithm"), loss=(pl.col("absolute") * price).sum(), y=(pl.col("y") * price).sum())
+        for name, frame in series.items()
+    ]
+    return pl.concat(sums).to_pandas()
 
 
 def business_reading(

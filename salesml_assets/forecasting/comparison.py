@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
-from pyspark.sql import functions as F
+import polars as pl
 
 from salesml_assets.config.settings import Settings
-from salesml_assets.forecasting.algorithms.base import PREDICTION_COLUMNS
+from salesml_assets.forecasting.batches import Batches
 from salesml_assets.forecasting.business import Business, business_reading, valued_sums
 from salesml_assets.forecasting.errors import (
     best_and_worst_series,
     daily_sums,
-    folds_of,
     losses_of,
     residual_histogram,
     sample_pairs,
+    scored_folds,
 )
 from salesml_assets.forecasting.intervals import cross_fold_coverage
 from salesml_assets.forecasting.metrics import DIMENSIONS, LONG_COLUMNS, metrics_by, sorted_long
 from salesml_assets.forecasting.promotion import BASELINE, Decision, Recipe, decide
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+from salesml_assets.forecasting.scan import Scan, scan
 
 # The champion's recipe where its parameters are not those that the same algorithm was just tuned to.
 CHAMPION = "champion"
@@ -40,14 +37,14 @@ Run = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What came of comparing the algorithms.
+    """The result of comparing the algorithms.
 
     Attributes:
         metrics: Long table: `algorithm, dimension, segment, metric, value`; `coverage80` and `coverage95` included.
         coverage: `algorithm, dimension, segment, level, coverage, width, rows` of all algorithms' intervals.
         decision: The promotion decision.
         recipes: Algorithm and parameters behind each name of the metrics.
-        runs: Per name: `parameters`, `seconds`, `rows` (of training) and whatever else the runs told.
+        runs: Per name: `parameters`, `seconds`, `rows` (of training) and whatever else was passed for its run.
         folds: The scored folds: `fold, origin, first, last, rows, series`.
         losses: Per fold and step: `fold, ds, volume`, Σ|y - ŷ| of each name.
         daily: Totals of the winner: `fold, ds, y, yhat`.
@@ -76,7 +73,7 @@ class Comparison:
 
     @property
     def recipe(self) -> Recipe:
-        """What is in production from now on."""
+        """The recipe that serves after this comparison."""
         return self.recipes[self.decision.winner]
 
     @property
@@ -140,14 +137,17 @@ class Comparison:
 
 
 def compare(
-    predictions: Mapping[str, DataFrame],
+    predictions: Mapping[str, Batches],
     settings: Settings,
     runs: Mapping[str, Run],
     champion: Recipe | None = None,
-    champion_predictions: DataFrame | None = None,
-    prices: DataFrame | None = None,
+    champion_predictions: Batches | None = None,
+    prices: pl.DataFrame | None = None,
 ) -> Comparison:
     """Compares the backtests of all algorithms and decides which recipe serves.
+
+    Each algorithm's table is read three times, the winner's five times; of one algorithm at a time three numbers per
+    row are kept, of all of them only sums.
 
     Args:
         predictions: Per algorithm its backtest: `PREDICTION_COLUMNS`, fold 0 included; the same rows for all.
@@ -160,8 +160,8 @@ def compare(
             is a quantity.
 
     Raises:
-        ValueError: Rows differ between algorithms, predictions are no numbers, the seasonal naive or the champion
-            does not take part, or nothing was sold.
+        ValueError: Rows differ between algorithms, predictions are not finite numbers, the seasonal naive or the
+            champion does not take part, or nothing was sold.
     """
     parts = dict(predictions)
     champion_name = champion.algorithm if champion else None
@@ -172,66 +172,49 @@ def compare(
     }
     if champion is not None:
         recipes[champion_name or CHAMPION] = champion
-    tagged = [rows.select(*PREDICTION_COLUMNS).withColumn("algorithm", F.lit(name)) for name, rows in parts.items()]
-    # Read many times below: kept in memory, on disk where that is too small.
-    everything = functools.reduce(lambda left, right: left.unionByName(right), tagged).persist()
-    try:
-        _check_rows(everything)
-        weekly = settings.forecast.frequency != "D"
-        metrics = metrics_by(everything, DIMENSIONS, weekly)
-        sums = daily_sums(everything)
-        losses = losses_of(sums)
-        decision = decide(losses, metrics, champion_name, settings)
-        coverage = cross_fold_coverage(
-            everything, non_negative=settings.forecast.non_negative, weekly=weekly, dimensions=DIMENSIONS
-        )
-        winner = everything.where(F.col("algorithm") == decision.winner)
-        valued = valued_sums(everything, prices) if prices is not None else None
-        best, worst = best_and_worst_series(winner)
-        edges, counts = residual_histogram(winner)
-        return Comparison(
-            metrics=sorted_long(pd.concat([metrics, _coverage_metrics(coverage)])),
-            coverage=coverage,
-            decision=decision,
-            recipes=recipes,
-            runs={name: dict(run) for name, run in runs.items()},
-            folds=folds_of(sums, metrics),
-            losses=losses,
-            daily=sums.loc[sums["algorithm"] == decision.winner, ["fold", "ds", "y", "yhat"]].reset_index(drop=True),
-            best_series=best,
-            worst_series=worst,
-            sample=sample_pairs(winner, seed=settings.training.seed),
-            residual_edges=edges,
-            residual_counts=counts,
-            business=business_reading(sums, decision.winner, BASELINE, settings.forecast.target == "revenue", valued),
-        )
-    finally:
-        everything.unpersist()
-
-
-def _check_rows(everything: DataFrame) -> None:
-    """Every algorithm has to be scored on the same rows, with numbers, on days on which something was sold."""
-    usable = F.col("yhat").isNotNull() & ~F.isnan("yhat") & (F.abs("yhat") < F.lit(math.inf))
-    key = F.xxhash64("unique_id", "fold", "ds", "horizon")
-    found = (
-        everything.groupBy("algorithm")
-        .agg(
-            F.count(F.lit(1)).alias("rows"),
-            F.bit_xor(key).alias("key"),
-            F.count_if(~usable).alias("unusable"),
-            F.sum(F.when(F.col("fold") >= 1, F.abs("y"))).alias("volume"),
-        )
-        .toPandas()
-        .sort_values("algorithm")
+    weekly = settings.forecast.frequency != "D"
+    scans = {name: scan(batches, weekly) for name, batches in parts.items()}
+    _check_rows(scans)
+    metrics = metrics_by({name: found.segments for name, found in scans.items()})
+    sums = daily_sums({name: found.days for name, found in scans.items()})
+    losses = losses_of(sums)
+    decision = decide(losses, metrics, champion_name, settings)
+    winner = decision.winner
+    coverage = cross_fold_coverage(
+        parts, non_negative=settings.forecast.non_negative, weekly=weekly, dimensions=DIMENSIONS
     )
-    if (bad := found[found["unusable"] > 0]).size:
-        raise ValueError(f"{', '.join(bad['algorithm'])}: {bad['unusable'].sum()} predictions are no finite numbers")
-    if found[["rows", "key"]].drop_duplicates().shape[0] > 1:
-        counts = ", ".join(f"{name} {rows}" for name, rows in zip(found["algorithm"], found["rows"], strict=True))
+    valued = valued_sums({name: found.series for name, found in scans.items()}, prices) if prices is not None else None
+    best, worst = best_and_worst_series(scans[winner].series)
+    edges, counts = residual_histogram(parts[winner])
+    return Comparison(
+        metrics=sorted_long(pd.concat([metrics, _coverage_metrics(coverage)])),
+        coverage=coverage,
+        decision=decision,
+        recipes=recipes,
+        runs={name: dict(run) for name, run in runs.items()},
+        folds=scored_folds(sums, metrics),
+        losses=losses,
+        daily=sums.loc[sums["algorithm"] == winner, ["fold", "ds", "y", "yhat"]].reset_index(drop=True),
+        best_series=best,
+        worst_series=worst,
+        sample=sample_pairs(parts[winner], seed=settings.training.seed),
+        residual_edges=edges,
+        residual_counts=counts,
+        business=business_reading(sums, winner, BASELINE, settings.forecast.target == "revenue", valued),
+    )
+
+
+def _check_rows(scans: Mapping[str, Scan]) -> None:
+    """Every algorithm has to be scored on the same rows, with numbers, on days on which something was sold."""
+    found = dict(sorted(scans.items()))
+    if unusable := {name: one.unusable for name, one in found.items() if one.unusable}:
+        raise ValueError(f"{', '.join(unusable)}: {sum(unusable.values())} predictions are not finite numbers")
+    if len({(one.rows, one.fingerprint) for one in found.values()}) > 1:
+        counts = ", ".join(f"{name} {one.rows}" for name, one in found.items())
         raise ValueError(
             f"the algorithms were not scored on the same rows ({counts}): materialize all of them together"
         )
-    if not (found["volume"] > 0).all():
+    if not all(one.series["volume"].sum() > 0 for one in found.values()):
         raise ValueError("nothing was sold in the scored folds: there is nothing to compare")
 
 
@@ -244,7 +227,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
     """The content of `model_comparison.json`.
 
     Returns:
-        Per algorithm `rmse`, `mae`, `r2`, `best_params`, and beside them `wape`, `bias`, `rmsse`, `coverage80`,
+        Per algorithm `rmse`, `mae`, `r2`, `best_params`, and alongside them `wape`, `bias`, `rmsse`, `coverage80`,
         `coverage95`, `seconds`, `rows` (of training); under `_decision` the promotion decision, under `_folds` the
         scored folds. Undefined values are null.
     """

@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from pyspark.sql import Window
-from pyspark.sql import functions as F
+import polars as pl
 
+from salesml_assets.forecasting.batches import Batches
+from salesml_assets.forecasting.draws import uniform
 from salesml_assets.forecasting.metrics import significant
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 SHOWN_SERIES = 10
 ENOUGH = 0.95
 SAMPLE_ROWS = 5_000
 BINS = 41
-# Residuals beyond these quantiles stand in the outer bins.
+# Residuals beyond these quantiles are counted in the outer bins.
 TAIL = 0.01
+DAILY_SUMS = ("loss", "volume", "y", "yhat")
 
 
-def daily_sums(predictions: DataFrame) -> pd.DataFrame:
+def daily_errors(rows: pl.DataFrame) -> pl.DataFrame:
+    """What `daily_sums` adds up, row by row: `fold`, `ds`, `origin`, `loss` (|y - ŷ|), `volume` (|y|), `y`, `yhat`."""
+    y, yhat = pl.col("y"), pl.col("yhat")
+    return rows.select("fold", "ds", "origin", loss=(y - yhat).abs(), volume=y.abs(), y=y, yhat=yhat)
+
+
+def daily_sums(days: Mapping[str, pl.DataFrame]) -> pd.DataFrame:
     """Sums over all series per scored step: `algorithm`, `fold`, `origin`, `ds`, `loss` (Σ|y - ŷ|), `volume` (Σ|y|),
     `y`, `yhat`; in units of the target, sorted.
 
     Args:
-        predictions: Rows of several algorithms, with `algorithm`.
+        days: Per algorithm, of `daily_errors`, added up by fold and step (of `origin` the largest).
     """
-    sums = {"loss": F.abs(F.col("y") - F.col("yhat")), "volume": F.abs("y"), "y": F.col("y"), "yhat": F.col("yhat")}
-    frame = (
-        predictions.where("fold >= 1")
-        .groupBy("algorithm", "fold", "ds")
-        .agg(F.max("origin").alias("origin"), *[F.sum(value).alias(name) for name, value in sums.items()])
-        .toPandas()
-        .sort_values(["algorithm", "fold", "ds"], ignore_index=True)
-    )
+    tagged = pl.concat([frame.select(pl.lit(name).alias("algorithm"), pl.all()) for name, frame in days.items()])
+    frame = tagged.sort("algorithm", "fold", "ds").to_pandas()
     dates = {name: pd.to_datetime(frame[name]) for name in ("ds", "origin")}
-    return frame.assign(**dates, **{name: significant(frame[name]) for name in sums})
+    return frame.assign(**dates, **{name: significant(frame[name]) for name in DAILY_SUMS})
 
 
 def losses_of(sums: pd.DataFrame) -> pd.DataFrame:
@@ -54,7 +54,7 @@ def losses_of(sums: pd.DataFrame) -> pd.DataFrame:
     return wide.reset_index().rename_axis(columns=None)
 
 
-def folds_of(sums: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
+def scored_folds(sums: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     """The scored folds: `fold`, `origin`, `first`, `last` (steps scored), `rows`, `series` (of one algorithm)."""
     spans = sums.groupby("fold").agg(origin=("origin", "max"), first=("ds", "min"), last=("ds", "max")).reset_index()
     by_fold = metrics[metrics["dimension"] == "fold"].assign(fold=lambda frame: frame["segment"].astype(int))
@@ -62,65 +62,83 @@ def folds_of(sums: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     return spans.assign(**{name: spans["fold"].map(counts[name]).astype(int) for name in ("rows", "series")})
 
 
-def best_and_worst_series(predictions: DataFrame, count: int = SHOWN_SERIES) -> tuple[pd.DataFrame, pd.DataFrame]:
+def best_and_worst_series(series: pl.DataFrame, count: int = SHOWN_SERIES) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The series with the lowest and the highest WAPE among those with enough volume in the folds.
 
     Enough means that the series with more volume have less than 95 % of it: the error of a series that hardly sells
     is large and matters little. A series that has stopped selling counts by what it sells now.
 
     Args:
-        predictions: Of one algorithm.
+        series: Sums of one algorithm over the scored folds: `unique_id`, `absolute` (Σ|y - ŷ|), `signed` (Σ(ŷ - y)),
+            `volume` (Σ|y|).
         count: How many of each; with few series the two lists share none of them.
 
     Returns:
         Best (best first) and worst (worst first): `unique_id`, `wape`, `bias`, `volume` (Σ|y| over the folds).
     """
-    error = F.col("yhat") - F.col("y")
-    total = Window.partitionBy()
-    above = total.orderBy(F.desc("volume"), "unique_id").rowsBetween(Window.unboundedPreceding, -1)
-    series = (
-        predictions.where("fold >= 1")
-        .groupBy("unique_id")
-        .agg(F.sum(F.abs(error)).alias("absolute"), F.sum(error).alias("signed"), F.sum(F.abs("y")).alias("volume"))
-        .withColumn("above", F.coalesce(F.sum("volume").over(above), F.lit(0.0)) / F.sum("volume").over(total))
-        .where((F.col("volume") > 0) & (F.col("above") < ENOUGH))
-        .select(
-            "unique_id",
-            (F.col("absolute") / F.col("volume")).alias("wape"),
-            (F.col("signed") / F.col("volume")).alias("bias"),
-            "volume",
-        )
+    volume = pl.col("volume")
+    above = volume.cum_sum().shift(1, fill_value=0.0)
+    enough = (
+        series.sort(-volume, "unique_id")
+        .filter((volume > 0) & (above < ENOUGH * volume.sum()))
+        .select("unique_id", wape=pl.col("absolute") / volume, bias=pl.col("signed") / volume, volume=volume)
+        # Ties are not told apart by what rounding has left in the last digits.
+        .sort(pl.col("wape").round(9), "unique_id")
     )
-    best = series.orderBy(F.round("wape", 9), "unique_id").limit(count).toPandas()
-    worst = series.orderBy(F.round("wape", 9).desc(), F.col("unique_id").desc()).limit(count).toPandas()
-    if len(best) < count:  # few series: each stands in one list
-        half = -(-len(best) // 2)
-        best, worst = best.head(half), worst.head(len(best) - half)
+    best, worst = enough.head(count), enough.reverse().head(count)
+    if best.height < count:  # few series: each is in one list
+        half = -(-best.height // 2)
+        best, worst = best.head(half), worst.head(best.height - half)
     return _rounded(best), _rounded(worst)
 
 
-def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.assign(**{name: significant(frame[name]) for name in ("wape", "bias", "volume")})
+def _rounded(frame: pl.DataFrame) -> pd.DataFrame:
+    table = frame.to_pandas()
+    return table.assign(**{name: significant(table[name]) for name in ("wape", "bias", "volume")})
 
 
-def residual_histogram(predictions: DataFrame, bins: int = BINS) -> tuple[list[float], list[int]]:
+def residual_histogram(batches: Batches, bins: int = BINS) -> tuple[list[float], list[int]]:
     """Counts of y - ŷ of one algorithm's scored rows in equal bins around zero.
 
+    Args:
+        batches: `fold`, `y`, `yhat`. One number per scored row is kept.
+        bins: How many.
+
     Returns:
-        Edges (one more than counts, ascending, symmetric) and counts; rows beyond the edges stand in the outer bins.
+        Edges (one more than counts, ascending, symmetric) and counts; rows beyond the edges are in the outer bins.
+
+    Raises:
+        ValueError: There are no scored rows.
     """
-    residuals = predictions.where("fold >= 1").select((F.col("y") - F.col("yhat")).alias("residual"))
-    low, high = residuals.agg(F.percentile_approx("residual", [TAIL, 1 - TAIL], 10_000)).first()[0]  # type: ignore[index]
+    parts = [
+        batch.filter(pl.col("fold") >= 1).select(pl.col("y") - pl.col("yhat")).to_series().to_numpy()
+        for batch in batches(["fold", "y", "yhat"])
+    ]
+    residuals = np.concatenate([np.empty(0), *parts])
+    if not residuals.size:
+        raise ValueError("there are no scored predictions")
+    ranks = [math.ceil(share * len(residuals)) - 1 for share in (TAIL, 1 - TAIL)]
+    low, high = np.partition(residuals, ranks)[ranks]
     reach = float(f"{max(abs(low), abs(high)):.3g}") or 1.0
-    number = F.floor((F.col("residual") + reach) / (2 * reach) * bins)
-    counted = residuals.groupBy(F.least(F.greatest(number, F.lit(0)), F.lit(bins - 1)).alias("bin")).count().toPandas()
-    counts = counted.set_index("bin")["count"].reindex(range(bins), fill_value=0)
-    return [float(edge) for edge in np.linspace(-reach, reach, bins + 1)], [int(count) for count in counts]
+    number = np.floor((residuals + reach) / (2 * reach) * bins).clip(0, bins - 1)
+    counts = np.bincount(number.astype(int), minlength=bins)
+    return np.linspace(-reach, reach, bins + 1).tolist(), counts.tolist()
 
 
-def sample_pairs(predictions: DataFrame, rows: int = SAMPLE_ROWS, seed: int = 0) -> pd.DataFrame:
-    """Scored rows of one algorithm, drawn by a hash, the same in every run: `unique_id`, `ds`, `y`, `yhat`."""
-    draw = F.xxhash64("unique_id", "fold", "ds", F.lit(seed))
+def sample_pairs(batches: Batches, rows: int = SAMPLE_ROWS, seed: int = 0) -> pd.DataFrame:
+    """Scored rows of one algorithm, drawn by a hash, the same in every run: `unique_id`, `ds`, `y`, `yhat`, sorted.
+
+    Args:
+        batches: `unique_id`, `fold`, `ds`, `y`, `yhat`.
+        rows: How many; all, where there are fewer.
+        seed: Seed of the draw.
+    """
+    drawn: list[pl.DataFrame] = []
+    for batch in batches(["unique_id", "fold", "ds", "y", "yhat"]):
+        scored = batch.filter(pl.col("fold") >= 1)
+        draw = uniform(*scored.select("unique_id", "fold", "ds").get_columns(), seed=seed)
+        lowest = pl.concat([*drawn, scored.with_columns(draw)]).sort("draw", "unique_id", "ds").head(rows)
+        drawn = [lowest]
     columns = ["unique_id", "ds", "y", "yhat"]
-    drawn = predictions.where("fold >= 1").orderBy(draw, "unique_id", "ds").select(*columns).limit(rows).toPandas()
-    return drawn.assign(ds=pd.to_datetime(drawn["ds"])).sort_values(["unique_id", "ds"], ignore_index=True)
+    sample = pl.concat(drawn).sort("unique_id", "ds").select(columns).to_pandas()
+    return sample.assign(ds=pd.to_datetime(sample["ds"]))

@@ -9,24 +9,20 @@ rows does not hold as it stands: `cross_fold_coverage` measures what the interva
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
-import pyarrow as pa
-from pyspark.sql import functions as F
+import polars as pl
 
-from salesml_assets.forecasting.metrics import by_segment, horizon_bucket, significant
-
-if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+from salesml_assets.forecasting.batches import Batches, Totals
+from salesml_assets.forecasting.metrics import horizon_bucket, in_segments, significant
 
 LEVELS = (0.8, 0.95)
 # A bound of the 95 % interval rests on 25 rows of 1,000; horizons with fewer are pooled with their neighbours.
 MIN_ROWS = 1_000
-# Rank error of the approximate quantiles: 1 in so many.
-ACCURACY = 10_000
 COVERED_DIMENSIONS = ("total", "fold", "horizon", "volume_class")
+SCORED_COLUMNS = ("fold", "horizon", "y", "yhat", "scale")
 
 
 def bound_names(levels: Sequence[float] = LEVELS) -> tuple[str, ...]:
@@ -41,21 +37,21 @@ def bound_names(levels: Sequence[float] = LEVELS) -> tuple[str, ...]:
 BOUNDS = bound_names()
 
 
-def spread() -> Column:
+def spread() -> pl.Expr:
     """The unit of a row's residual, from the columns `scale` (above zero) and `yhat`: their mean.
 
     The error of a big day is bigger than that of a small one, but not in proportion. Of the units tried (level,
     forecast, their root and their mean), this one gave the narrowest intervals at equal coverage for learned
     algorithms on daily, weekly, dense and sparse sales.
     """
-    return (F.col("scale") + F.abs("yhat")) / 2
+    return (pl.col("scale") + pl.col("yhat").abs()) / 2
 
 
-def interval_table(predictions: DataFrame, levels: Sequence[float] = LEVELS) -> pd.DataFrame:
+def interval_table(batches: Batches, levels: Sequence[float] = LEVELS) -> pl.DataFrame:
     """Calibrates the intervals of one algorithm on its backtest, all folds.
 
     Args:
-        predictions: `horizon`, `y`, `yhat`, `scale`.
+        batches: `fold`, `horizon`, `y`, `yhat`, `scale`. Three numbers per row are kept.
         levels: Nominal coverages, ascending.
 
     Returns:
@@ -66,31 +62,27 @@ def interval_table(predictions: DataFrame, levels: Sequence[float] = LEVELS) -> 
     Raises:
         ValueError: There are no predictions.
     """
-    counts = predictions.groupBy("horizon").count().toPandas()
-    return _calibrate(predictions, counts, [], levels)
+    return _calibrate(_scores(batches), levels)
 
 
-def apply_intervals(frame: DataFrame, table: pd.DataFrame, non_negative: bool) -> DataFrame:
+def apply_intervals(frame: pl.DataFrame, table: pl.DataFrame, non_negative: bool) -> pl.DataFrame:
     """Adds lower and upper bounds, such that lo95 <= lo80 <= yhat <= hi80 <= hi95.
+
+    Each row by itself: however a table is split into frames, its bounds have the same digits. Rows keep their order.
 
     Args:
         frame: `yhat`, `scale` (above zero), `horizon`; horizons beyond the table take its last row.
         table: Of `interval_table`.
         non_negative: The target cannot be below zero: bounds and `yhat` are cut off there.
     """
-    bounds = [name for name in table.columns if name not in ("horizon", "rows")]
-    scores = _to_spark(table[["horizon", *bounds]].rename(columns=_score_names(bounds)), frame.sparkSession)
-    longest = int(table["horizon"].max())
-    joined = frame.join(
-        F.broadcast(scores.withColumnRenamed("horizon", "_horizon")),
-        F.least("horizon", F.lit(longest)) == F.col("_horizon"),
-        "left",
-    ).drop("_horizon")
-    return _add_bounds(joined, bounds, non_negative).drop(*_score_names(bounds).values())
+    longest = table["horizon"].max()
+    step = pl.min_horizontal(pl.col("horizon"), pl.lit(longest)).cast(table.schema["horizon"]).alias("_horizon")
+    scores = table.drop("rows").rename({"horizon": "_horizon"})
+    return _add_bounds(frame.with_columns(step), scores, ["_horizon"], non_negative).drop("_horizon")
 
 
 def cross_fold_coverage(
-    predictions: DataFrame,
+    predictions: Mapping[str, Batches],
     levels: Sequence[float] = LEVELS,
     non_negative: bool = True,
     weekly: bool = False,
@@ -99,7 +91,7 @@ def cross_fold_coverage(
     """Measures what the intervals cover: each scored fold with a table calibrated on all other folds.
 
     Args:
-        predictions: `algorithm` and the columns of the algorithms' tables, fold 0 included.
+        predictions: Per algorithm the columns of its table, fold 0 included; read twice.
         levels: Nominal coverages, ascending.
         non_negative: As in `apply_intervals`.
         weekly: Whether a step is a week, for the buckets of the horizon.
@@ -108,34 +100,62 @@ def cross_fold_coverage(
     Returns:
         `algorithm`, `dimension`, `segment`, `level`, `coverage` (share of rows inside), `width` (Σ width / Σ|y|,
         null where nothing was sold), `rows`.
+
+    Raises:
+        ValueError: There are no predictions, or those of one fold alone.
     """
+    parts = []
+    for name, batches in predictions.items():
+        pieces = _covered(batches, _held_out_scores(_scores(batches), levels), levels, non_negative, weekly)
+        sums = [
+            in_segments(pieces, dimension)
+            .group_by("dimension", "segment", maintain_order=True)
+            .agg(pl.exclude("fold", "horizon_bucket", "category", "volume_class").sum())
+            for dimension in dimensions
+        ]
+        parts.append(pl.concat(sums).to_pandas().assign(algorithm=name))
+    return _coverage(pd.concat(parts, ignore_index=True), levels)
+
+
+def _scores(batches: Batches) -> pl.DataFrame:
+    """The scores of all rows, as narrow as they can be: `fold`, `horizon`, `score`."""
+    score = (pl.col("y") - pl.col("yhat")) / spread()
+    columns = [pl.col("fold").cast(pl.Int16), pl.col("horizon").cast(pl.Int16), score.alias("score")]
+    parts = [batch.select(columns) for batch in batches(SCORED_COLUMNS)]
+    if not parts:
+        raise ValueError("there are no predictions to calibrate intervals on")
+    return pl.concat(parts)
+
+
+def _held_out_scores(scores: pl.DataFrame, levels: Sequence[float]) -> pl.DataFrame:
+    """The tables of all scored folds below one another, with `fold`: each calibrated on the other folds."""
+    folds = sorted(fold for fold in scores["fold"].unique() if fold >= 1)
+    longest = int(scores["horizon"].max())  # type: ignore[arg-type]
+    tables = [
+        _calibrate(scores.filter(pl.col("fold") != fold), levels, longest)
+        .drop("rows")
+        .with_columns(fold=pl.lit(fold, pl.Int32), horizon=pl.col("horizon").cast(pl.Int32))
+        for fold in folds
+    ]
+    return pl.concat(tables)
+
+
+def _covered(
+    batches: Batches, scores: pl.DataFrame, levels: Sequence[float], non_negative: bool, weekly: bool
+) -> pl.DataFrame:
+    """Rows inside the bounds and widths, added up by fold, bucket of the horizon, category and class."""
+    keys = ["fold", "horizon_bucket", "category", "volume_class"]
     names = bound_names(levels)
-    counts = predictions.groupBy("algorithm", "fold", "horizon").count().toPandas()
-    scored = sorted(int(fold) for fold in counts["fold"].unique() if fold >= 1)
-    others = predictions.withColumn("held_out", F.explode(F.lit(scored))).where("held_out <> fold")
-    other_counts = pd.concat([counts[counts["fold"] != fold].assign(held_out=fold) for fold in scored])
-    table = _calibrate(others, other_counts, ["algorithm", "held_out"], levels)
-    scores = table.drop(columns="rows").rename(columns={"held_out": "fold", **_score_names(names)})
-    joined = predictions.where("fold >= 1").join(
-        F.broadcast(_to_spark(scores, predictions.sparkSession)), ["algorithm", "fold", "horizon"]
-    )
-    bounded = _add_bounds(joined, names, non_negative)
-    measured = {"rows": F.lit(1), "volume": F.abs("y")}
+    measured = {"rows": pl.lit(1, pl.Int64), "volume": pl.col("y").abs()}
     for low, high in zip(names[::2], names[1::2], strict=True):
-        measured[f"inside_{low}"] = F.col("y").between(F.col(low), F.col(high)).cast("int")
-        measured[f"width_{low}"] = F.col(high) - F.col(low)
-    pieces = (
-        bounded.withColumn("horizon_bucket", horizon_bucket(weekly))
-        .groupBy("algorithm", "fold", "horizon_bucket", "category", "volume_class")
-        .agg(*[F.sum(value).alias(name) for name, value in measured.items()])
-    )
-    sums = (
-        by_segment(pieces, dimensions)
-        .groupBy("algorithm", "dimension", "segment")
-        .agg(*[F.sum(name).alias(name) for name in measured])
-        .toPandas()
-    )
-    return _coverage(sums, levels)
+        measured[f"inside_{low}"] = pl.col("y").is_between(pl.col(low), pl.col(high)).cast(pl.Int64)
+        measured[f"width_{low}"] = pl.col(high) - pl.col(low)
+    sums = Totals(keys)
+    for batch in batches([*SCORED_COLUMNS, "category", "volume_class"]):
+        scored = batch.filter(pl.col("fold") >= 1)
+        bounded = _add_bounds(scored, scores, ["fold", "horizon"], non_negative)
+        sums.add(bounded.with_columns(horizon_bucket(weekly)).select(*keys, **measured))
+    return sums.frame()
 
 
 def _coverage(sums: pd.DataFrame, levels: Sequence[float]) -> pd.DataFrame:
@@ -152,41 +172,32 @@ def _coverage(sums: pd.DataFrame, levels: Sequence[float]) -> pd.DataFrame:
     return pd.concat(parts).sort_values(["algorithm", "dimension", "segment", "level"], ignore_index=True)
 
 
-def _calibrate(predictions: DataFrame, counts: pd.DataFrame, by: list[str], levels: Sequence[float]) -> pd.DataFrame:
-    """The table of scores for each group of `by`: neighbouring horizons are pooled, Spark takes the quantiles.
-
-    `counts` has the rows (`count`) of each group and `horizon`.
-    """
-    if counts.empty:
+def _calibrate(scores: pl.DataFrame, levels: Sequence[float], longest: int | None = None) -> pl.DataFrame:
+    """The table of bounds; `longest` is its last horizon (default: the longest one with a score)."""
+    if scores.is_empty():
         raise ValueError("there are no predictions to calibrate intervals on")
-    steps = range(1, int(counts["horizon"].max()) + 1)
-    groups = counts.groupby(by) if by else [((), counts)]
-    windows = pd.DataFrame(
-        [
-            (*key, *window)
-            for key, group in groups
-            for window in pooled_horizons(
-                group.groupby("horizon")["count"].sum().reindex(steps, fill_value=0).astype(int).tolist()
-            )
-        ],
-        columns=[*by, "target", "horizon", "rows"],
-    )
-    fewest = int(windows.groupby([*by, "target"])["rows"].first().min())
-    ranks = [rank for level in levels for rank in quantile_ranks(fewest, level)]
-    score = (F.col("y") - F.col("yhat")) / spread()
-    pooled = predictions.withColumn("_score", score).join(
-        F.broadcast(_to_spark(windows, predictions.sparkSession)), [*by, "horizon"]
-    )
-    quantiles = F.percentile_approx("_score", [(rank - 0.5) / fewest for rank in ranks], ACCURACY)
-    found = pooled.groupBy(*by, "target").agg(F.count(F.lit(1)).alias("rows"), quantiles.alias("scores")).toPandas()
-    table = found[[*by]].assign(horizon=found["target"].astype(int), rows=found["rows"].astype(int))
-    previous: dict[str, pd.Series] = {}
-    for number, name in enumerate(bound_names(levels)):
-        values, side = found["scores"].str[number].astype(float), name[:2]
-        # The forecast itself is inside, and what is inside a narrower interval is inside a wider one.
-        inner = previous.get(side, pd.Series(0.0, index=found.index))
-        table[name] = previous[side] = values.clip(upper=inner) if side == "lo" else values.clip(lower=inner)
-    return table.sort_values([*by, "horizon"], ignore_index=True)
+    ordered = scores.sort("horizon")
+    horizons, values = ordered["horizon"].to_numpy(), ordered["score"].to_numpy()
+    steps = np.arange(1, (longest or int(horizons[-1])) + 1)
+    starts, ends = np.searchsorted(horizons, steps, "left"), np.searchsorted(horizons, steps, "right")
+    rows = []
+    for horizon, (first, last) in enumerate(pooled_horizons((ends - starts).tolist()), 1):
+        pooled = values[starts[first - 1] : ends[last - 1]]
+        rows.append({"horizon": horizon, "rows": len(pooled), **_bounds(pooled, levels)})
+    return pl.DataFrame(rows)
+
+
+def _bounds(scores: np.ndarray, levels: Sequence[float]) -> dict[str, float]:
+    """The scores that bound each level."""
+    ranks = [rank - 1 for level in levels for rank in quantile_ranks(len(scores), level)]
+    found = np.partition(scores, ranks)[ranks].tolist()
+    bounds: dict[str, float] = {}
+    # The forecast itself is inside, and what is inside a narrower interval is inside a wider one.
+    low = high = 0.0
+    for level, lower, upper in zip(levels, found[::2], found[1::2], strict=True):
+        low, high = min(low, lower), max(high, upper)
+        bounds |= dict(zip(bound_names([level]), (low, high), strict=True))
+    return bounds
 
 
 def quantile_ranks(rows: int, level: float) -> tuple[int, int]:
@@ -202,40 +213,36 @@ def quantile_ranks(rows: int, level: float) -> tuple[int, int]:
     return max(1, rows + 1 - upper), min(rows, upper)
 
 
-def pooled_horizons(counts: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Which horizons are pooled for each one, and how many rows that gives.
+def pooled_horizons(counts: Sequence[int]) -> list[tuple[int, int]]:
+    """Which horizons are pooled for each one: the nearest ones on both sides, until `MIN_ROWS` are reached.
 
     Args:
         counts: Rows of horizons 1, 2, ...
 
     Returns:
-        Triples of horizon, pooled horizon, rows of all that are pooled: the nearest ones on both sides until
-        `MIN_ROWS` are reached.
+        For each horizon the first and the last one that are pooled.
 
     >>> pooled_horizons([1000, 0, 1000])
-    [(1, 1, 1000), (2, 1, 2000), (2, 2, 2000), (2, 3, 2000), (3, 3, 1000)]
+    [(1, 1), (1, 3), (3, 3)]
     """
     needed, longest = min(MIN_ROWS, sum(counts)), len(counts)
-    triples = []
+    windows = []
     for horizon in range(1, longest + 1):
         first = last = horizon
         while sum(counts[first - 1 : last]) < needed:
             first, last = max(1, first - 1), min(longest, last + 1)
-        triples += [(horizon, pooled, sum(counts[first - 1 : last])) for pooled in range(first, last + 1)]
-    return triples
+        windows.append((first, last))
+    return windows
 
 
-def _to_spark(frame: pd.DataFrame, spark: SparkSession) -> DataFrame:
-    """A small table as a Spark table; through Arrow in one piece, for which Spark starts no Python worker."""
-    return spark.createDataFrame(pa.Table.from_pandas(frame, preserve_index=False).combine_chunks())
+def _add_bounds(frame: pl.DataFrame, scores: pl.DataFrame, on: Sequence[str], non_negative: bool) -> pl.DataFrame:
+    """Adds the columns of bounds, which `scores` has in units of `spread`, and cuts off what is below zero."""
+    names = [name for name in scores.columns if name not in on]
+    columns = {name: f"_score_{name}" for name in names}
+    joined = frame.join(scores.rename(columns), on=list(on), how="left", maintain_order="left")
 
+    def cut(values: pl.Expr) -> pl.Expr:
+        return values.clip(lower_bound=0.0) if non_negative else values
 
-def _score_names(bounds: Sequence[str]) -> dict[str, str]:
-    return {name: f"_score_{name}" for name in bounds}
-
-
-def _add_bounds(frame: DataFrame, bounds: Sequence[str], non_negative: bool) -> DataFrame:
-    unit = spread()
-    floor = F.lit(0.0) if non_negative else F.lit(-math.inf)
-    values = {name: F.greatest(F.col("yhat") + F.col(f"_score_{name}") * unit, floor) for name in bounds}
-    return frame.withColumn("yhat", F.greatest("yhat", floor)).withColumns(values)
+    bounds = {name: cut(pl.col("yhat") + pl.col(column) * spread()) for name, column in columns.items()}
+    return joined.with_columns(cut(pl.col("yhat"))).with_columns(**bounds).drop(columns.values())

@@ -1,19 +1,12 @@
-"""Metrics of backtest predictions, in long form: per algorithm and segment.
-
-Spark reduces the predictions to one row per algorithm and segment; only that reaches the driver.
-"""
+"""Metrics of backtest predictions, in long form: per algorithm and segment."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from pyspark.sql import functions as F
-
-if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+import polars as pl
 
 METRICS = ("wape", "rmse", "mae", "r2", "bias", "rmsse", "rows", "series")
 DIMENSIONS = ("total", "fold", "horizon", "category", "volume_class")
@@ -22,90 +15,96 @@ LONG_COLUMNS = ("algorithm", "dimension", "segment", "metric", "value")
 # First and last step of each bucket; beyond the last one there is no end.
 DAILY_BUCKETS = ((1, 7), (8, 14), (15, 28), (29, None))
 WEEKLY_BUCKETS = ((1, 1), (2, 4), (5, 13), (14, None))
-# Sums of floats differ in the last digits with the order of Spark's tasks; a metric has no use for those digits.
+# Sums of floats differ in the last digits with the order of the rows; a metric has no use for those digits.
 DIGITS = 10
+PIECE_KEYS = ("unique_id", "fold", "horizon_bucket", "category", "volume_class")
 SUMS = ("rows", "absolute", "squared", "signed", "volume", "y", "y_squared")
 
 
-def horizon_bucket(weekly: bool = False) -> Column:
+def horizon_bucket(weekly: bool = False) -> pl.Expr:
     """The bucket of the column `horizon`: `1-7`, `8-14`, `15-28`, `29+` days, or `1`, `2-4`, `5-13`, `14+` weeks."""
     *closed, (start, _) = WEEKLY_BUCKETS if weekly else DAILY_BUCKETS
-    bucket = F.lit(f"{start}+")
+    bucket = pl.lit(f"{start}+")
     for first, last in reversed(closed):
         name = str(first) if first == last else f"{first}-{last}"
-        bucket = F.when(F.col("horizon") <= last, F.lit(name)).otherwise(bucket)
-    return bucket
+        bucket = pl.when(pl.col("horizon") <= last).then(pl.lit(name)).otherwise(bucket)
+    return bucket.alias("horizon_bucket")
 
 
-def by_segment(aggregated: DataFrame, dimensions: Sequence[str]) -> DataFrame:
-    """Repeats each row for each dimension that it has a segment in, with the columns `dimension` and `segment`.
+def in_segments(rows: pl.DataFrame, dimension: str) -> pl.DataFrame:
+    """The rows that have a segment of a dimension, with the columns `dimension` and `segment` (text).
 
     Args:
-        aggregated: Rows with `fold`, `horizon_bucket`, `category`, `volume_class`.
-        dimensions: Some of `DIMENSIONS`.
+        rows: Rows with the column of the dimension: `fold`, `horizon_bucket`, `category`, `volume_class`.
+        dimension: One of `DIMENSIONS`.
     """
-    segment = {"total": F.lit(TOTAL), "horizon": F.col("horizon_bucket")}
-    pairs = [
-        F.struct(F.lit(name).alias("dimension"), segment.get(name, F.col(name)).cast("string").alias("segment"))
-        for name in dimensions
-    ]
-    exploded = aggregated.withColumn("_pair", F.explode(F.array(*pairs))).where("_pair.segment is not null")
-    return exploded.withColumns({"dimension": F.col("_pair.dimension"), "segment": F.col("_pair.segment")}).drop(
-        "_pair"
+    column = {"total": pl.lit(TOTAL), "horizon": pl.col("horizon_bucket")}.get(dimension, pl.col(dimension))
+    named = rows.with_columns(dimension=pl.lit(dimension), segment=column.cast(pl.String))
+    return named.filter(pl.col("segment").is_not_null())
+
+
+def error_sums(rows: pl.DataFrame, weekly: bool = False) -> pl.DataFrame:
+    """What `segment_sums` adds up, row by row: the keys `PIECE_KEYS`, `SUMS` and `naive_mse`.
+
+    Args:
+        rows: `unique_id`, `category`, `volume_class`, `fold`, `horizon`, `y`, `yhat`, `naive_mse`.
+        weekly: Whether a step is a week, for the buckets of the horizon.
+    """
+    y, error = pl.col("y"), pl.col("yhat") - pl.col("y")
+    return rows.with_columns(horizon_bucket(weekly)).select(
+        *PIECE_KEYS,
+        rows=pl.lit(1, pl.Int64),
+        absolute=error.abs(),
+        squared=error * error,
+        signed=error,
+        volume=y.abs(),
+        y=y,
+        y_squared=y * y,
+        naive_mse=pl.col("naive_mse"),
     )
 
 
-def metrics_by(predictions: DataFrame, dimensions: Sequence[str] = DIMENSIONS, weekly: bool = False) -> pd.DataFrame:
-    """Metrics of the scored folds (fold 0 is the tuning origin and does not count).
+def segment_sums(pieces: pl.DataFrame, dimensions: Sequence[str] = DIMENSIONS) -> pl.DataFrame:
+    """Sums of one algorithm per segment.
+
+    Args:
+        pieces: Of `error_sums`, added up by `PIECE_KEYS` (of `naive_mse` the largest).
+        dimensions: Some of `DIMENSIONS`.
+
+    Returns:
+        `dimension`, `segment`, `SUMS`, `rmsse` and `series`, sorted.
+    """
+    totals = []
+    for dimension in dimensions:
+        per_fold = (
+            in_segments(pieces, dimension)
+            .group_by("dimension", "segment", "unique_id", "fold", maintain_order=True)
+            .agg(pl.col(*SUMS).sum(), pl.col("naive_mse").max())
+        )
+        scaled = pl.when(pl.col("naive_mse") > 0).then(pl.col("squared") / pl.col("rows") / pl.col("naive_mse"))
+        totals.append(
+            per_fold.group_by("dimension", "segment").agg(
+                pl.col(*SUMS).sum(), rmsse=scaled.sqrt().mean(), series=pl.col("unique_id").n_unique()
+            )
+        )
+    return pl.concat(totals).sort("dimension", "segment")
+
+
+def metrics_by(sums: Mapping[str, pl.DataFrame]) -> pd.DataFrame:
+    """Metrics of the scored folds.
 
     WAPE = Σ|y - ŷ| / Σ|y|; bias = Σ(ŷ - y) / Σ|y|; R² = 1 - SSE / SST over all rows of the segment; RMSSE is the
     mean over series and folds of sqrt(mean squared error / `naive_mse`) where that is above zero (Hyndman &
     Koehler 2006; the M5 competition's scaling).
 
     Args:
-        predictions: `algorithm` and the columns of the algorithms' tables: `unique_id`, `category`, `volume_class`,
-            `fold`, `horizon`, `y`, `yhat`, `naive_mse`.
-        dimensions: Some of `DIMENSIONS`.
-        weekly: Whether a step is a week, for the buckets of the horizon.
+        sums: Per algorithm, of `segment_sums`.
 
     Returns:
         `algorithm`, `dimension`, `segment` (text), `metric` (one of `METRICS`), `value` (null where it is undefined,
         never infinite), sorted. mae and rmse are in units of the target, the others have none.
     """
-    error = F.col("yhat") - F.col("y")
-    keys = ["algorithm", "unique_id", "fold"]
-    segments = ["category", "volume_class"]
-    pieces = (
-        predictions.where("fold >= 1")
-        .withColumn("horizon_bucket", horizon_bucket(weekly))
-        .groupBy(*keys, "horizon_bucket", *segments)
-        .agg(
-            F.count(F.lit(1)).alias("rows"),
-            F.sum(F.abs(error)).alias("absolute"),
-            F.sum(error * error).alias("squared"),
-            F.sum(error).alias("signed"),
-            F.sum(F.abs("y")).alias("volume"),
-            F.sum("y").alias("y"),
-            F.sum(F.col("y") * F.col("y")).alias("y_squared"),
-            F.max("naive_mse").alias("naive_mse"),
-        )
-    )
-    series = (
-        by_segment(pieces, dimensions)
-        .groupBy(*keys, "dimension", "segment")
-        .agg(*[F.sum(name).alias(name) for name in SUMS], F.max("naive_mse").alias("naive_mse"))
-    )
-    scaled = F.when(F.col("naive_mse") > 0, F.sqrt(F.col("squared") / F.col("rows") / F.col("naive_mse")))
-    sums = (
-        series.groupBy("algorithm", "dimension", "segment")
-        .agg(
-            *[F.sum(name).alias(name) for name in SUMS],
-            F.avg(scaled).alias("rmsse"),
-            F.count_distinct("unique_id").alias("series"),
-        )
-        .toPandas()
-    )
-    return _long(sums)
+    return _long(pd.concat([frame.to_pandas().assign(algorithm=name) for name, frame in sums.items()]))
 
 
 def _long(sums: pd.DataFrame) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import posixpath
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 from pyspark.sql import functions as F
 
 from salesml_assets.forecasting.algorithms import ALGORITHMS
@@ -108,9 +109,10 @@ def champion_recipe(tables: Lakehouse) -> Recipe | None:
     return Recipe(algorithm=newest.algorithm, parameters=newest.parameters) if newest else None
 
 
-def champion_predictions(champion: Recipe, encoded: EncodedPanel) -> DataFrame:
+def champion_predictions(champion: Recipe, encoded: EncodedPanel) -> pl.DataFrame:
     """Backtests the champion's own recipe on the rows on which its challengers are scored."""
-    return backtest(ALGORITHMS[champion.algorithm], encoded, encoded.folds, [champion.parameters]).predictions
+    result = backtest(ALGORITHMS[champion.algorithm], encoded, encoded.folds, [champion.parameters])
+    return pl.DataFrame(pl.from_arrow(result.predictions.toArrow()))
 
 
 def all_versions(tables: Lakehouse, manifest: Manifest, path: str, decision: dict[str, Any]) -> pd.DataFrame:

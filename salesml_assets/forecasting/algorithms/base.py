@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from salesml_assets.forecasting.batches import PREDICTION_COLUMNS as PREDICTION_COLUMNS
 from salesml_assets.spark.hadoop import file_system, hadoop_path
 
 if TYPE_CHECKING:
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 Parameters = dict[str, Any]
 # What learned algorithms find in training rows.
 VECTOR, LABEL, NON_NEGATIVE_LABEL, WEIGHT = "features", "label", "non_negative_label", "weight"
-# What a prediction is told apart and measured by.
-PREDICTION_COLUMNS = (
-    "unique_id", "category", "volume_class", "fold", "origin", "horizon", "ds", "y", "yhat", "scale", "naive_mse",
-)  # fmt: skip
 ROWS_PER_TASK = 250_000
 
 
