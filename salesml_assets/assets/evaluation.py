@@ -1,17 +1,29 @@
 """All algorithms on the same rows: metrics, the promotion decision, the report."""
 
 import json
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from salesml_assets.config.settings import Settings
-from salesml_assets.names import COMPARISON_FILE, EVERYTHING_FILE, MODEL_COMPARISON
-from salesml_assets.resources.encoded import EncodedPanels
+from salesml_assets.lake.facts import run_of_table
+from salesml_assets.lake.store import Lakehouse
+from salesml_assets.names import (
+    COMPARISON_FILE,
+    EVERYTHING_FILE,
+    MODEL_COMPARISON,
+    MODELS_FOLDER,
+    PANEL,
+    SALES_SERIES,
+    TRAINING_FILE,
+)
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Lake, Table
+from salesml_assets.resources.training import Training
 
 if TYPE_CHECKING:
+    from salesml_assets.forecasting.batches import Batches
     from salesml_assets.forecasting.comparison import Comparison
 
 GROUP = "evaluation"
@@ -19,79 +31,97 @@ GROUP = "evaluation"
 
 def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The assets of the group, by settings."""
+    algorithms = settings.training.algorithms
 
     @dg.asset(
         name=MODEL_COMPARISON,
         group_name=GROUP,
-        kinds={"pandas", "scipy", "deltalake"},
+        kinds={"polars", "scipy", "deltalake"},
         io_manager_key="lake",
-        ins={name: dg.AssetIn(name) for name in (*settings.training.algorithms, "panel")},
-        deps=["sales_series"],
+        deps=[*algorithms, PANEL, SALES_SERIES],
         description="Error of every algorithm by fold, horizon and segment, and which one serves.",
     )
     def model_comparison(
-        context: dg.AssetExecutionContext, tables: Lake, encoded: EncodedPanels, files: FileStore, **inputs: Table
+        context: dg.AssetExecutionContext, tables: Lake, training: Training, files: FileStore
     ) -> dg.Output[Table]:
         from salesml_assets.forecasting.business import average_prices
         from salesml_assets.forecasting.comparison import compare, comparison_json
-        from salesml_assets.forecasting.production import (
-            champion_predictions,
-            champion_recipe,
-        )
+        from salesml_assets.forecasting.production import champion_predictions, champion_recipe
 
-        panel = inputs.pop("panel")
-        runs = {name: _run_of(context.instance, name) for name in inputs}
-        champion = champion_recipe(tables.tables)
+        lake = tables.tables
+        runs = {name: training_facts(lake, files, name) for name in algorithms}
+        champion = champion_recipe(lake)
+        champion_rows = None
         if champion is not None and champion.parameters != runs.get(champion.algorithm, {}).get("parameters"):
             context.log.info(f"the champion's recipe is backtested as well: {champion}")
-            champion_rows = champion_predictions(champion, encoded.of(panel, settings))
-        else:
-            champion_rows = None
-        series = tables.read("sales_series")
-        priced = settings.forecast.target == "quantity" and "revenue" in series.columns
-        prices = average_prices(series) if priced else None
-        comparison = compare(inputs, settings, runs, champion, champion_rows, prices)
+            panel = training.panel(settings, context.run_id)
+            champion_rows = champion_predictions(champion, panel, training.engines(settings))
+        priced = settings.forecast.target == "quantity" and "revenue" in lake.columns(SALES_SERIES)
+        prices = average_prices(_rows_of(lake, SALES_SERIES)) if priced else None
+        predictions = {name: _rows_of(lake, name) for name in algorithms}
+        comparison = compare(predictions, settings, runs, champion, champion_rows, prices)
         summary = comparison_json(comparison)
         path = files.write(
             json.dumps(summary, indent=2, sort_keys=True), MODEL_COMPARISON, context.run_id, COMPARISON_FILE
         )
         files.write(comparison.to_json(), MODEL_COMPARISON, context.run_id, EVERYTHING_FILE)
-        metadata = {
+        metadata: dict[str, Any] = {
             "models": dg.JsonMetadataValue(comparison.table()),
             "decision": comparison.decision.reason,
             "winner": comparison.decision.winner,
             "model_comparison.json": dg.PathMetadataValue(path),
-            "run": context.run_id,
         }
         return dg.Output(comparison.metrics, metadata=metadata)
 
     return [model_comparison]
 
 
-def latest_comparison(context: dg.AssetExecutionContext, files: FileStore) -> "Comparison":
+def latest_comparison(lake: Lakehouse, files: FileStore) -> "Comparison":
     """The latest comparison with its decision.
 
+    Args:
+        lake: The lake; its table of metrics names the run that compared.
+        files: The files of that run.
+
     Raises:
-        dg.Failure: There is none.
+        LakeError: There is none.
+        FileNotFoundError: Its file is gone.
     """
     from salesml_assets.forecasting.comparison import Comparison
 
-    event = context.instance.get_latest_materialization_event(dg.AssetKey(MODEL_COMPARISON))
-    if event is None or event.asset_materialization is None:
-        raise dg.Failure(f"{MODEL_COMPARISON} has not been materialized")
-    run = str(event.asset_materialization.metadata["run"].value)
+    run = run_of_table(lake, MODEL_COMPARISON)
     return Comparison.from_json(files.read_text(MODEL_COMPARISON, run, EVERYTHING_FILE))
 
 
-def _run_of(instance: dg.DagsterInstance, name: str) -> dict[str, object]:
-    """Parameters, training rows and seconds of an algorithm's latest materialization."""
-    event = instance.get_latest_materialization_event(dg.AssetKey(name))
-    if event is None or event.asset_materialization is None:
-        raise dg.Failure(f"{name} has not been materialized")
-    metadata = event.asset_materialization.metadata
+def training_facts(lake: Lakehouse, files: FileStore, name: str) -> dict[str, object]:
+    """Facts about the training behind an algorithm's table: `parameters`, `rows`, `seconds`, `importance`.
+
+    Args:
+        lake: The lake; the table names the run that trained.
+        files: The files of that run.
+        name: Name of the algorithm.
+
+    Raises:
+        LakeError: There is no such table.
+        dg.Failure: The run left no such file, as releases before it was introduced did not.
+    """
+    run = run_of_table(lake, name)
+    try:
+        facts = json.loads(files.read_text(MODELS_FOLDER, run, name, TRAINING_FILE))
+    except FileNotFoundError as error:
+        raise dg.Failure(
+            f"{name}: run {run} wrote its table, but no {TRAINING_FILE} (an earlier release did not): "
+            f"materialize {name} again",
+            allow_retries=False,
+        ) from error
     return {
-        "parameters": metadata["parameters"].value,
-        "rows": metadata["training_rows"].value,
-        "seconds": metadata["training_seconds"].value,
-        "importance": metadata["importance"].value,
+        "parameters": facts["parameters"],
+        "rows": facts["training_rows"],
+        "seconds": facts["training_seconds"],
+        "importance": facts["importance"],
     }
+
+
+def _rows_of(lake: Lakehouse, name: str) -> "Batches":
+    """The rows of the table's latest version; they stay the same, however often they are read."""
+    return partial(lake.batches, name, version=lake.version(name))

@@ -54,7 +54,7 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         )
         from salesml_assets.forecasting.training.backtest import refit
 
-        comparison = latest_comparison(context, files)
+        comparison = latest_comparison(tables.tables, files)
         decision, recipe = comparison.decision, comparison.recipe
         panel, engines = training.panel(settings, context.run_id), training.engines(settings)
         fit, rows = refit(ALGORITHMS[recipe.algorithm], recipe.parameters, panel, panel.last, engines)

@@ -51,7 +51,7 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             raise dg.Failure(f"there is no production model yet: materialize {PRODUCTION_MODEL} first")
         manifest = json.loads(files.read_text(PRODUCTION_MODEL, newest.folder, "manifest.json"))
         data = report_data(
-            latest_comparison(context, files),
+            latest_comparison(tables.tables, files),
             tables.read,
             settings,
             version=newest.version,

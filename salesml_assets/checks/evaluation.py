@@ -6,7 +6,7 @@ import dagster as dg
 
 from salesml_assets.checks.base import WARN, Finding, table_checks
 from salesml_assets.config.settings import Settings
-from salesml_assets.resources.lake import Lake
+from salesml_assets.lake.store import Lakehouse
 
 LEVELS = {"coverage80": 0.80, "coverage95": 0.95}
 
@@ -28,9 +28,9 @@ def evaluation_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     ]
 
 
-def measure_comparison(tables: Lake, settings: Settings) -> Iterator[Finding]:
+def measure_comparison(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
     """Totals, baseline, coverage."""
-    metrics = tables.read_pandas("model_comparison")
+    metrics = lake.read_pandas("model_comparison")
     total = metrics[metrics["dimension"] == "total"].pivot_table(index="algorithm", columns="metric", values="value")
     required = ["wape", "rmse", "mae", "bias"]
     values: dict[str, dict[str, float]] = total.to_dict("index")  # type: ignore[assignment]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import dagster as dg
+import polars as pl
 
 from salesml_assets.checks.base import (
     Finding,
@@ -11,7 +12,9 @@ from salesml_assets.checks.base import (
     unique_finding,
 )
 from salesml_assets.config.settings import Settings
-from salesml_assets.resources.lake import Lake
+from salesml_assets.lake.aggregate import added_up
+from salesml_assets.lake.store import Lakehouse
+from salesml_assets.names import FEATURES, PANEL, SALES_SERIES
 
 LEAKAGE_SERIES = 50
 
@@ -20,7 +23,7 @@ def feature_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks of the group."""
     return [
         table_checks(
-            "features",
+            FEATURES,
             {
                 "schema": "The features are there, in their types.",
                 "complete": "One row for each row of the series.",
@@ -30,7 +33,7 @@ def feature_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
             blocking=("schema", "complete"),
         ),
         table_checks(
-            "panel",
+            PANEL,
             {
                 "unique_keys": "One row per kind, series, origin and horizon.",
                 "finite": "No feature is missing, infinite or not a number.",
@@ -43,36 +46,29 @@ def feature_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     ]
 
 
-def measure_features(tables: Lake, settings: Settings) -> Iterator[Finding]:
+def measure_features(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
     """Columns and rows."""
     from salesml_assets.forecasting.features import CONTRACT_COLUMNS
 
     text = {"year_month": "string", "day_of_week": "integer"}
     expected = {name: text.get(name, "double") for name in CONTRACT_COLUMNS}
-    yield schema_finding(tables, "features", expected | {"scale": "double"})
-    rows, wanted = tables.tables.size("features").rows, tables.tables.size("sales_series").rows
+    yield schema_finding(lake, FEATURES, expected | {"scale": "double"})
+    rows, wanted = lake.size(FEATURES).rows, lake.size(SALES_SERIES).rows
     yield Finding(
         "complete", rows == wanted, {"features": rows, "series": wanted}, description=f"{wanted - rows:+,} rows missing"
     )
 
 
-def measure_panel(tables: Lake, settings: Settings) -> Iterator[Finding]:
+def measure_panel(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
     """Keys, finite numbers, and the leakage test on a sample of series."""
-    import functools
-    import operator
+    from salesml_assets.forecasting.leakage import changed_features
 
-    from pyspark.sql import functions as F
-
-    from salesml_assets.forecasting.training.leakage import changed_features
-
-    yield unique_finding(tables, "panel", ["kind", "unique_id", "origin", "horizon"])
-    panel = tables.read("panel")
-    names = [name for name in panel.columns if name.startswith("f_")]
-    # Nought times what is missing or infinite is not nought, and neither is a sum with it.
-    nought = functools.reduce(operator.add, [F.col(name) * 0.0 for name in names])
-    rows = panel.where(nought.isNull() | F.isnan(nought)).count()
+    yield unique_finding(lake, PANEL, ["kind", "unique_id", "origin", "horizon"])
+    names = [name for name in lake.columns(PANEL) if name.startswith("f_")]
+    finite = pl.all_horizontal(pl.col(name).is_finite().fill_null(False) for name in names)
+    rows = added_up(lake.batches(PANEL, names), {"bad": (~finite).sum()})["bad"]
     yield Finding("finite", rows == 0, {"features": len(names), "bad rows": rows}, description=f"{rows:,} bad rows")
-    result = changed_features(tables.read("features"), panel, settings, LEAKAGE_SERIES)
+    result = changed_features(lake, settings, LEAKAGE_SERIES)
     yield Finding(
         "no_leakage",
         not result.changed and result.compared > 0,

@@ -1,10 +1,13 @@
 """Checks of what arrives, what is accepted, and the series made from it."""
 
 import datetime as dt
+import math
 from collections.abc import Iterator
 
 import dagster as dg
 import pandas as pd
+import polars as pl
+import pyarrow.compute as pc
 
 from salesml_assets.checks.base import (
     ERROR,
@@ -15,14 +18,16 @@ from salesml_assets.checks.base import (
     unique_finding,
 )
 from salesml_assets.config.settings import Settings
-from salesml_assets.resources.lake import Lake
+from salesml_assets.lake.aggregate import Partial, added_up, counted, latest_day
+from salesml_assets.lake.store import Lakehouse
+from salesml_assets.names import QUARANTINED_SALES, RAW_SALES, SALES, SALES_SERIES
 
 
 def ingestion_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks of the group."""
     return [
         table_checks(
-            "raw_sales",
+            RAW_SALES,
             {
                 "volume": "A month's rows are within the usual range of the months before it.",
             },
@@ -30,7 +35,7 @@ def ingestion_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
             settings,
         ),
         table_checks(
-            "sales",
+            SALES,
             {
                 "schema": "The canonical columns are there, in their types.",
                 "row_conservation": "Accepted and quarantined rows are together what was delivered.",
@@ -42,7 +47,7 @@ def ingestion_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
             blocking=("schema", "row_conservation", "required_values"),
         ),
         table_checks(
-            "quarantined_sales",
+            QUARANTINED_SALES,
             {
                 "quarantine_share": "The share of rejected rows is small.",
                 "reasons": "Every rejected row says why.",
@@ -52,7 +57,7 @@ def ingestion_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
             blocking=("quarantine_share", "reasons"),
         ),
         table_checks(
-            "sales_series",
+            SALES_SERIES,
             {
                 "schema": "The columns of a series are there, in their types.",
                 "unique_keys": "One row per series and step.",
@@ -66,12 +71,12 @@ def ingestion_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     ]
 
 
-def measure_raw_sales(tables: Lake, settings: Settings) -> Iterator[Finding]:
+def measure_raw_sales(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
     """Rows of the newest full month against the three before it."""
-    if tables.tables.partition_columns("raw_sales"):
-        counts = tables.tables.rows_by_month("raw_sales")
+    if lake.partition_columns(RAW_SALES):
+        counts = lake.rows_by_month(RAW_SALES)
     else:
-        counts = {row["_month"]: row["count"] for row in tables.read("raw_sales").groupBy("_month").count().collect()}
+        counts = counted(lake.batches(RAW_SALES, ["_month"]), "_month")
     full = pd.Series({month: counts[month] for month in sorted(counts) if month < f"{settings.today:%Y-%m}"})
     if len(full) < 4:
         yield Finding("volume", True, {"months": len(full), "note": "too few full months to compare"}, WARN)
@@ -87,27 +92,23 @@ def measure_raw_sales(tables: Lake, settings: Settings) -> Iterator[Finding]:
         )
 
 
-def measure_sales(tables: Lake, settings: Settings) -> Iterator[Finding]:
+def measure_sales(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
     """Columns, conservation of rows, required values, age of the newest sale."""
-    from pyspark.sql import functions as F
-
     target, keys = settings.forecast.target, list(settings.forecast.series)
     texts: dict[str, str] = dict.fromkeys(keys, "string")
     expected = {"date": "date", target: "double", **texts, "is_return": "boolean"}
-    yield schema_finding(tables, "sales", expected)
-    rows = {name: tables.tables.size(name).rows for name in ("raw_sales", "sales", "quarantined_sales")}
-    lost = rows["raw_sales"] - rows["sales"] - rows["quarantined_sales"]
+    yield schema_finding(lake, SALES, expected)
+    rows = {name: lake.size(name).rows for name in (RAW_SALES, SALES, QUARANTINED_SALES)}
+    lost = rows[RAW_SALES] - rows[SALES] - rows[QUARANTINED_SALES]
     yield Finding(
         "row_conservation", lost == 0, rows | {"lost": lost}, description=f"{lost:,} rows are unaccounted for"
     )
     required = ["date", target, *keys]
-    sales = tables.read("sales")
-    counts = [F.count_if(F.col(name).isNull()).alias(name) for name in required]
-    missing = sales.agg(*counts).collect()[0].asDict()
+    missing = added_up(lake.batches(SALES, required), {name: pl.col(name).null_count() for name in required})
     yield Finding(
         "required_values", not any(missing.values()), missing, description=f"accepted rows lack values: {missing}"
     )
-    (newest_day,) = sales.agg(F.max("date")).first()  # type: ignore[misc]
+    newest_day = latest_day(lake.batches(SALES, ["date"]), "date")
     age = (settings.today - newest_day).days if newest_day else None
     yield Finding(
         "freshness",
@@ -118,57 +119,61 @@ def measure_sales(tables: Lake, settings: Settings) -> Iterator[Finding]:
     )
 
 
-def measure_quarantined_sales(tables: Lake, settings: Settings) -> Iterator[Finding]:
+def measure_quarantined_sales(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
     """Share of quarantined rows, and rows without a reason."""
-    from pyspark.sql import functions as F
-
-    quarantined = tables.read("quarantined_sales")
-    delivered, rejected = tables.tables.size("raw_sales").rows, tables.tables.size("quarantined_sales").rows
+    delivered, rejected = lake.size(RAW_SALES).rows, lake.size(QUARANTINED_SALES).rows
     share = rejected / delivered if delivered else 0.0
-    reasons = quarantined.select(F.explode("_reasons").alias("reason")).groupBy("reason").count()
-    counted = {row["reason"]: row["count"] for row in reasons.orderBy(F.desc("count"), "reason").collect()}
+    reasons = counted(lake.batches(QUARANTINED_SALES, ["_reasons"]), "_reasons")
+    none = {"rows": (pl.col("_reasons").list.len().fill_null(0) == 0).sum()}
+    silent = added_up(lake.batches(QUARANTINED_SALES, ["_reasons"]), none)["rows"]
     quality = settings.quality
     yield Finding(
         "quarantine_share",
         share < quality.warn_share,
         {"share": share, "rejected": rejected, "delivered": delivered, "warns from": quality.warn_share,
-         "stops from": quality.error_share, **{f"reason: {reason}": count for reason, count in counted.items()}},
+         "stops from": quality.error_share, **{f"reason: {reason}": count for reason, count in reasons.items()}},
         ERROR if share >= quality.error_share else WARN,
         f"{share:.1%} of the delivered rows are in quarantine",
     )  # fmt: skip
-    silent = quarantined.where(F.size("_reasons") < 1).count()
     yield Finding("reasons", silent == 0, {"rows without a reason": silent}, description=f"{silent} rows say no reason")
 
 
-def measure_sales_series(tables: Lake, settings: Settings) -> Iterator[Finding]:
+def measure_sales_series(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
     """Keys, gaps, and the sum over all series."""
-    from pyspark.sql import functions as F
-
-    yield schema_finding(
-        tables, "sales_series", {"unique_id": "string", "ds": "date", "y": "double", "closed": "boolean"}
-    )
-    yield unique_finding(tables, "sales_series", ["unique_id", "ds"])
-    series = tables.read("sales_series")
+    yield schema_finding(lake, SALES_SERIES, {"unique_id": "string", "ds": "date", "y": "double", "closed": "boolean"})
+    yield unique_finding(lake, SALES_SERIES, ["unique_id", "ds"])
     step = 1 if settings.forecast.frequency == "D" else 7
-    spans = series.groupBy("unique_id").agg(F.min("ds").alias("a"), F.max("ds").alias("b"), F.count("*").alias("n"))
-    steps = F.date_diff("b", "a") / step + 1
-    count, gaps, last, earliest_end = spans.agg(
-        F.count(F.lit(1)), F.count_if(steps != F.col("n")), F.max("b"), F.min("b")
-    ).first()  # type: ignore[misc]
+    spans = _spans(lake)
+    steps = (pl.col("last") - pl.col("first")).dt.total_days() // step + 1
+    gaps = spans.filter(steps != pl.col("rows")).height
+    earliest_end, last = spans.select(pl.min("last"), pl.max("last").alias("newest")).row(0)
     yield Finding(
         "complete_calendar",
         gaps == 0 and last == earliest_end,
-        {"series": count, "series with gaps": gaps, "last step": str(last), "earliest end": str(earliest_end)},
+        {"series": spans.height, "series with gaps": gaps, "last step": str(last), "earliest end": str(earliest_end)},
         description=f"{gaps} series have gaps; series end between {earliest_end} and {last}",
     )
     target = settings.forecast.target
-    (in_series,) = series.agg(F.sum("y")).first()  # type: ignore[misc]
     until = last if isinstance(last, dt.date) else settings.today
-    (in_sales,) = tables.read("sales").where(F.col("date") <= F.lit(until)).agg(F.sum(target)).first()  # type: ignore[misc]
-    in_series, in_sales = in_series or 0.0, in_sales or 0.0
+    in_series = math.fsum(spans["y"])
+    in_sales = math.fsum(
+        batch[target].sum() for batch in lake.batches(SALES, ["date", target], pc.field("date") <= until)
+    )
     yield Finding(
         "amount_conservation",
         abs(in_series - in_sales) <= 1e-6 * max(1.0, abs(in_sales)),
         {"series": in_series, "accepted sales": in_sales, "until": str(until)},
         description=f"the series sum to {in_series:,.2f}, the accepted sales to {in_sales:,.2f}",
     )
+
+
+def _spans(lake: Lakehouse) -> pl.DataFrame:
+    """Per series: `first` and `last` step, `rows`, and the sum `y`; sorted by series."""
+    ds, y = pl.col("ds"), pl.col("y")
+    again = {"first": pl.col("first").min(), "last": pl.col("last").max(), "rows": pl.col("rows").sum(), "y": y.sum()}
+    schema = {"unique_id": pl.String, "first": pl.Date, "last": pl.Date, "rows": pl.Int64, "y": pl.Float64}
+    spans = Partial(lambda rows: rows.group_by("unique_id").agg(**again), pl.DataFrame(schema=schema))
+    for batch in lake.batches(SALES_SERIES, ["unique_id", "ds", "y"]):
+        rows = pl.len().cast(pl.Int64)
+        spans.add(batch.group_by("unique_id").agg(first=ds.min(), last=ds.max(), rows=rows, y=y.sum()))
+    return spans.total().sort("unique_id")

@@ -4,10 +4,14 @@ from collections.abc import Iterator
 from functools import partial
 
 import dagster as dg
+import polars as pl
+import pyarrow.compute as pc
 
 from salesml_assets.checks.base import Finding, table_checks
 from salesml_assets.config.settings import Settings
-from salesml_assets.resources.lake import Lake
+from salesml_assets.lake.aggregate import added_up
+from salesml_assets.lake.store import Lakehouse
+from salesml_assets.names import PANEL
 
 
 def model_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
@@ -29,19 +33,17 @@ def checks_of(algorithm: str, settings: Settings) -> dg.AssetChecksDefinition:
     )
 
 
-def measure_backtest(algorithm: str, tables: Lake, settings: Settings) -> Iterator[Finding]:
+def measure_backtest(algorithm: str, lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
     """Rows and values of the predictions."""
-    from pyspark.sql import functions as F
-
-    predictions = tables.read(algorithm)
-    yhat = F.col("yhat")
-    rows, bad, negative, late = predictions.agg(
-        F.count(F.lit(1)),
-        F.count_if(yhat.isNull() | F.isnan(yhat) | (F.abs(yhat) == float("inf"))),
-        F.count_if(yhat < 0),
-        F.count_if(F.col("ds") <= F.col("origin")),
-    ).first()  # type: ignore[misc]
-    wanted = tables.read("panel").where("kind = 'score'").count()
+    yhat = pl.col("yhat")
+    counts = {
+        "rows": pl.len(),
+        "bad": (~yhat.is_finite().fill_null(False)).sum(),
+        "negative": (yhat < 0).sum(),
+        "late": (pl.col("ds") <= pl.col("origin")).sum(),
+    }
+    rows, bad, negative, late = added_up(lake.batches(algorithm, ["yhat", "ds", "origin"]), counts).values()
+    wanted = sum(batch.height for batch in lake.batches(PANEL, ["kind"], pc.field("kind") == "score"))
     yield Finding(
         "same_rows",
         rows == wanted and late == 0,

@@ -7,8 +7,8 @@ import dagster as dg
 
 from salesml_assets.checks.base import ERROR, WARN, Finding, table_checks
 from salesml_assets.config.settings import Settings
+from salesml_assets.lake.store import Lakehouse
 from salesml_assets.names import DRIFT_REPORT
-from salesml_assets.resources.lake import Lake
 
 SHOWN = 20
 COLUMNS = {
@@ -31,11 +31,11 @@ def monitoring_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     return [table_checks(DRIFT_REPORT, checks, measure_drift, settings)]
 
 
-def measure_drift(tables: Lake, settings: Settings) -> Iterator[Finding]:
-    """What the report says of each kind."""
+def measure_drift(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
+    """The results of each kind of test in the table `drift_report`."""
     from salesml_assets.drift.evaluate import summaries
 
-    report = tables.read_pandas(DRIFT_REPORT)
+    report = lake.read_pandas(DRIFT_REPORT)
     found = {summary.kind: summary for summary in summaries(report)}
     for kind in DESCRIPTIONS:
         tests = report[report["kind"] == kind]

@@ -1,26 +1,30 @@
 """Checks of the production model and of its forecasts."""
 
+import itertools
 from collections.abc import Iterator
 
 import dagster as dg
+import polars as pl
 
 from salesml_assets.checks.base import WARN, Finding, table_checks, unique_finding
 from salesml_assets.config.settings import Settings
-from salesml_assets.resources.lake import Lake
+from salesml_assets.lake.aggregate import Partial, added_up, latest_day
+from salesml_assets.lake.store import Lakehouse
+from salesml_assets.names import FORECASTS, PRODUCTION_MODEL, SALES_SERIES
 
 
 def production_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks of the group."""
     return [
         table_checks(
-            "production_model",
+            PRODUCTION_MODEL,
             {"versions": "Versions count up by one, and the newest one was made from the latest data."},
             measure_production_model,
             settings,
             blocking=("versions",),
         ),
         table_checks(
-            "forecasts",
+            FORECASTS,
             {
                 "unique_keys": "One row per series and step.",
                 "complete": "Every series has a forecast for every step of the horizon.",
@@ -34,14 +38,12 @@ def production_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     ]
 
 
-def measure_production_model(tables: Lake, settings: Settings) -> Iterator[Finding]:
+def measure_production_model(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
     """Numbering and currency of the versions."""
-    from pyspark.sql import functions as F
-
-    versions = tables.read_pandas("production_model").sort_values("version")
+    versions = lake.read_pandas(PRODUCTION_MODEL).sort_values("version")
     numbers = versions["version"].tolist()
     newest = versions.iloc[-1]
-    (last,) = tables.read("sales_series").agg(F.max("ds")).first()  # type: ignore[misc]
+    last = latest_day(lake.batches(SALES_SERIES, ["ds"]), "ds")
     in_order = numbers == list(range(1, len(numbers) + 1))
     yield Finding(
         "versions",
@@ -56,21 +58,23 @@ def measure_production_model(tables: Lake, settings: Settings) -> Iterator[Findi
     )
 
 
-def measure_forecasts(tables: Lake, settings: Settings) -> Iterator[Finding]:
+def measure_forecasts(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
     """Keys, completeness, order of the bounds, size."""
-    from pyspark.sql import functions as F
-
-    yield unique_finding(tables, "forecasts", ["unique_id", "ds"])
-    forecasts, series = tables.read("forecasts"), tables.read("sales_series")
+    yield unique_finding(lake, FORECASTS, ["unique_id", "ds"])
     horizon = settings.forecast.horizon
-    rows, bad, low, fallback, total = forecasts.agg(
-        F.count(F.lit(1)),
-        F.count_if(~F.expr("lo95 <= lo80 and lo80 <= yhat and yhat <= hi80 and hi80 <= hi95")),
-        F.count_if(F.col("lo95") < 0),
-        F.count_if(F.col("model").contains("short series")),
-        F.sum("yhat"),
-    ).first()  # type: ignore[misc]
-    wanted = series.select("unique_id").distinct().count() * horizon
+    bounds = ["lo95", "lo80", "yhat", "hi80", "hi95"]
+    ordered = pl.all_horizontal(pl.col(low) <= pl.col(high) for low, high in itertools.pairwise(bounds))
+    counts = {
+        "rows": pl.len(),
+        "bad": (~ordered).sum(),
+        "low": (pl.col("lo95") < 0).sum(),
+        "fallback": pl.col("model").str.contains("short series", literal=True).sum(),
+        "total": pl.col("yhat").sum(),
+    }
+    found = added_up(lake.batches(FORECASTS, [*bounds, "model"]), counts)
+    rows, bad, low, fallback, total = found.values()
+    series, steps = _series_and_steps(lake)
+    wanted = series * horizon
     yield Finding(
         "complete",
         rows == wanted,
@@ -84,13 +88,24 @@ def measure_forecasts(tables: Lake, settings: Settings) -> Iterator[Finding]:
         {"rows out of order": bad, "negative": low},
         description=f"{bad:,} rows have bounds out of order, {below:,} are negative",
     )
-    last_steps = series.select("ds").distinct().orderBy(F.desc("ds")).limit(horizon)
-    (recent,) = series.join(F.broadcast(last_steps), "ds", "left_semi").agg(F.sum("y")).first()  # type: ignore[misc]
+    recent = steps.tail(horizon)["y"].sum()
     ratio = total / recent if recent else float("inf")
     yield Finding(
         "plausible",
         1 / 3 <= ratio <= 3,
-        {"total forecast": total, "same number of steps before": recent or 0.0, "ratio": min(ratio, 1e9)},
+        {"total forecast": total, "same number of steps before": recent, "ratio": min(ratio, 1e9)},
         WARN,
         f"the total forecast is {ratio:.2f} times the sales of as many steps before",
     )
+
+
+def _series_and_steps(lake: Lakehouse) -> tuple[int, pl.DataFrame]:
+    """The number of series, and per step of the data, in their order, the sum `y` of all series."""
+    names = Partial(lambda rows: rows.unique(), pl.DataFrame(schema={"unique_id": pl.String}))
+    steps = Partial(
+        lambda rows: rows.group_by("ds").agg(pl.col("y").sum()), pl.DataFrame(schema={"ds": pl.Date, "y": pl.Float64})
+    )
+    for batch in lake.batches(SALES_SERIES, ["unique_id", "ds", "y"]):
+        names.add(batch.select("unique_id").unique())
+        steps.add(batch.group_by("ds").agg(pl.col("y").sum()))
+    return names.total().height, steps.total().sort("ds")

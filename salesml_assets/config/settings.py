@@ -164,7 +164,7 @@ class PromotionSettings(Section):
     """When a challenger replaces the champion."""
 
     alpha: float = Field(0.05, gt=0, lt=0.5, description="Level of the significance test.")
-    least_gain: float = Field(0.005, ge=0, lt=1, description="Least relative reduction of WAPE that is worth a change.")
+    min_gain: float = Field(0.005, ge=0, lt=1, description="Minimum relative reduction of WAPE that is worth a change.")
 
 
 class CheckSettings(Section):

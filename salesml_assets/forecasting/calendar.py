@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 import pandas as pd
+import polars as pl
 
 from salesml_assets.config.settings import Settings
 
@@ -112,3 +113,10 @@ def _last_complete_week(last: dt.date, week_end: int, closed_weekdays: set[int])
 def series_keys(settings: Settings) -> list[str]:
     """The configured series keys in the order in which they make the `unique_id`."""
     return list(settings.forecast.series)
+
+
+def unique_id_of(settings: Settings) -> pl.Expr:
+    """The name of a series: its keys joined by `/`, in the configured order."""
+    return pl.concat_str([pl.col(key) for key in series_keys(settings)], separator="/", ignore_nulls=True).alias(
+        "unique_id"
+    )

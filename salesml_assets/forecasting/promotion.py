@@ -1,4 +1,4 @@
-"""Which recipe serves from now on, and why.
+"""The promotion decision: which recipe serves, and why.
 
 Recipes (algorithm and parameters) are compared, not fitted models: a fitted champion may have seen the days on
 which its challengers are tested.
@@ -52,7 +52,7 @@ class Challenger(BaseModel):
 
 
 class Decision(BaseModel):
-    """The promotion decision: `winner` is in production from now on, `champion` was before (null: nothing was).
+    """The promotion decision: `winner` becomes the production model, `champion` was it before (null: nothing was).
 
     `promoted` says whether the winner is new. Names are those of the metrics table.
     """
@@ -73,8 +73,8 @@ def decide(losses: pd.DataFrame, metrics: pd.DataFrame, champion: str | None, se
     """Applies the promotion rule.
 
     A challenger wins when its WAPE is lower than the champion's beyond chance (`paired_test`, corrected for the
-    number of challengers, at `promotion.alpha`) and by at least `promotion.least_gain`, it beats the seasonal
-    naive beyond chance, and its |bias| is within `training.max_bias` (or the least of all, where none is within).
+    number of challengers, at `promotion.alpha`) and by at least `promotion.min_gain`, it beats the seasonal
+    naive beyond chance, and its |bias| is within `training.max_bias` (or the smallest of all, where none is within).
     Of several, the one with the lowest WAPE wins. Without a champion the seasonal naive has to be beaten; if
     nothing does, it becomes the production model. With a champion that nothing beats, the champion stays.
 
@@ -90,7 +90,7 @@ def decide(losses: pd.DataFrame, metrics: pd.DataFrame, champion: str | None, se
     """
     names = sorted(set(losses.columns) - {"fold", "ds", "volume"})
     for needed in {BASELINE, champion or BASELINE} - set(names):
-        raise ValueError(f"losses: there are none of {needed}, so there is nothing to compare with")
+        raise ValueError(f"losses: none of {needed}, so there is nothing to compare with")
     reference = champion or BASELINE
     others = [name for name in names if name != reference]
     against = {name: _test(losses, reference, name, settings) for name in others}
@@ -98,7 +98,7 @@ def decide(losses: pd.DataFrame, metrics: pd.DataFrame, champion: str | None, se
     adjusted = holm({name: test.p_value for name, test in against.items()})
     adjusted_naive = holm({name: test.p_value for name, test in against_naive.items()})
     wapes, biases = total(metrics, "wape"), total(metrics, "bias")
-    most_bias = max(settings.training.max_bias, min(abs(biases[name]) for name in names))
+    max_bias = max(settings.training.max_bias, min(abs(biases[name]) for name in names))
     alpha = settings.promotion.alpha
     challengers = [
         Challenger(
@@ -112,7 +112,7 @@ def decide(losses: pd.DataFrame, metrics: pd.DataFrame, champion: str | None, se
             p_value=test.p_value,
             p_value_adjusted=adjusted[name],
             beats_naive=adjusted_naive[name] <= alpha if name != BASELINE else None,
-            sound=abs(biases[name]) <= most_bias,
+            sound=abs(biases[name]) <= max_bias,
         )
         for name, test in sorted(against.items(), key=lambda item: (wapes[item[0]], item[0]))
     ]
@@ -139,7 +139,7 @@ def _test(losses: pd.DataFrame, champion: str, challenger: str, settings: Settin
 
 def _objection(entry: Challenger, challengers: int, settings: Settings) -> str | None:
     """What keeps a challenger from winning, as the end of a sentence; None where nothing does."""
-    gain, least = entry.relative_gain, settings.promotion.least_gain
+    gain, min_gain = entry.relative_gain, settings.promotion.min_gain
     if entry.difference <= 0:
         return f"is no better (WAPE {entry.wape:.3f})"
     if not entry.sound:
@@ -147,8 +147,8 @@ def _objection(entry: Challenger, challengers: int, settings: Settings) -> str |
             f"has a lower WAPE ({entry.wape:.3f}), but its total is off by {entry.bias:+.0%}, more than the "
             f"{settings.training.max_bias:.0%} that is allowed"
         )
-    if gain < least:
-        return f"is {gain:.1%} better, less than the {least:.1%} that makes a change worthwhile"
+    if gain < min_gain:
+        return f"is {gain:.1%} better, less than the {min_gain:.1%} that makes a change worthwhile"
     if entry.p_value_adjusted > settings.promotion.alpha:
         number = f" after correction for {challengers} challengers" if challengers > 1 else ""
         return f"is {gain:.1%} better, but not beyond chance ({_rounded(entry.p_value_adjusted)}{number})"

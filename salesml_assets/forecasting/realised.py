@@ -1,92 +1,209 @@
-"""Past forecasts beside what came of them."""
+"""Past forecasts joined with actuals, from the versions of the table `forecasts`; without Spark."""
 
 from __future__ import annotations
 
 import datetime as dt
-import functools
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F
+import polars as pl
+import pyarrow.compute as pc
 
-from salesml_assets.config.settings import HISTORY_DAYS
-from salesml_assets.forecasting.metrics import horizon_bucket
-from salesml_assets.lake.spark_tables import read_table
-from salesml_assets.names import FORECASTS
+from salesml_assets.forecasting.draws import uniform
+from salesml_assets.forecasting.metrics import DAILY_BUCKETS, WEEKLY_BUCKETS
+from salesml_assets.lake.facts import written_versions
+from salesml_assets.names import FORECASTS, SALES_SERIES
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
-
     from salesml_assets.config.settings import Settings
     from salesml_assets.lake.store import Lakehouse
 
-MOST_VERSIONS = 60  # of the table of forecasts: more than a year of weekly ones
-PAST_SCHEMA = "unique_id string, model_version int, origin date, ds date, horizon int, yhat double, y double"
+MAX_VERSIONS = 60  # of the table of forecasts: more than a year of weekly ones
+MAX_ROWS = 4_000_000  # rows of past forecasts that are held at a time, some 400 MB
+PAST_SCHEMA = pl.Schema(
+    {
+        "unique_id": pl.String, "model_version": pl.Int32, "origin": pl.Date, "ds": pl.Date, "horizon": pl.Int32,
+        "yhat": pl.Float64, "y": pl.Float64, "naive": pl.Float64,
+    }
+)  # fmt: skip
+ACCURACY_SCHEMA = pl.Schema(
+    {
+        "model_version": pl.Int32, "week": pl.Date, "horizon_bucket": pl.String, "wape": pl.Float64,
+        "bias": pl.Float64, "rows": pl.Int64, "volume": pl.Float64, "baseline_wape": pl.Float64,
+    }
+)  # fmt: skip
 
 
-def past_forecasts(spark: SparkSession, tables: Lakehouse, series: DataFrame, settings: Settings) -> DataFrame:
+def past_forecasts(lake: Lakehouse, settings: Settings) -> Iterator[pl.DataFrame]:
     """All forecasts whose steps are over, from the versions of the table `forecasts`, with the actual value.
 
-    Closed and unknown steps are left out, as in the backtests.
+    Closed and unknown steps are left out, as in the backtests. Of several tables made by the same model at the same
+    origin, only the last one counts.
 
     Args:
-        spark: The session.
-        tables: The lake.
-        series: The table `sales_series`.
+        lake: The lake.
         settings: The settings.
 
-    Returns:
-        `unique_id`, `model_version`, `origin`, `ds`, `horizon` (steps), `yhat`, `y`. Of several forecasts made by the
-        same model at the same origin, that of the last run.
+    Yields:
+        Frames of whole series, sorted by series, step and origin: `unique_id`, `model_version`, `origin`, `ds`,
+        `horizon` (steps), `yhat`, `y`, `naive` (the value a season before, known at the origin; 0 where there was
+        none). One frame where `MAX_ROWS` hold all; with more series, each frame has its share of them, drawn by a
+        hash of their names.
     """
-    # Twice as many, because some versions only note that old files were removed.
-    commits = tables.history(FORECASTS, 2 * MOST_VERSIONS) if tables.exists(FORECASTS) else []
-    oldest = dt.datetime.now(dt.UTC) - dt.timedelta(HISTORY_DAYS)
-    kept = [commit.version for commit in commits if commit.rows_written and commit.timestamp > oldest]
-    columns: list[Column | str] = ["unique_id", "model_version", F.col("cutoff").alias("origin"), "ds", "yhat"]
-    versions = [
-        read_table(spark, tables, FORECASTS, version).select(*columns, F.lit(version).alias("_v"))
-        for version in kept[:MOST_VERSIONS]
-    ]
-    if not versions:
-        return spark.createDataFrame([], PAST_SCHEMA)
-    step = 1 if settings.forecast.frequency == "D" else 7
-    actual = series.where(~F.col("closed") & F.col("y").isNotNull()).select("unique_id", "ds", "y")
-    made = functools.reduce(lambda left, right: left.unionByName(right), versions)
-    newest = made.groupBy("unique_id", "model_version", "origin", "ds").agg(F.max_by("yhat", "_v").alias("yhat"))
-    horizon = (F.date_diff("ds", "origin") / step).cast("int").alias("horizon")
-    return newest.join(actual, ["unique_id", "ds"]).select(
-        "unique_id", "model_version", "origin", "ds", horizon, "yhat", "y"
-    )
+    past = _Past(lake, settings)
+    for part in range(past.parts):
+        yield past.rows(part)
 
 
-def forecast_accuracy(past: DataFrame, series: DataFrame, settings: Settings) -> DataFrame:
-    """Realised error by model version, week and distance, beside the seasonal naive from the same origin.
+def past_predictions(lake: Lakehouse, settings: Settings, backtest: str) -> Iterator[pl.DataFrame]:
+    """Past forecasts together with a backtest.
+
+    Args:
+        lake: The lake.
+        settings: The settings.
+        backtest: Name of the algorithm whose backtest counts; the lake need not have one.
+
+    Yields:
+        Frames of whole series, as `past_forecasts` does: `unique_id`, `origin`, `ds`, `y`, `yhat`; of one origin, the
+        forecast comes after the backtest.
+    """
+    tested = lake.size(backtest).rows if lake.exists(backtest) else 0
+    past = _Past(lake, settings, tested)
+    columns = ["unique_id", "origin", "ds", "y", "yhat"]
+    for part in range(past.parts):
+        batches = lake.batches(backtest, columns) if tested else []
+        frames = [*(_part(batch, part, past.parts) for batch in batches), past.rows(part).select(columns)]
+        yield pl.concat(frames).sort("unique_id", "ds", "origin", maintain_order=True)
+
+
+class _Past:
+    """The versions of the table `forecasts` that count, and in how many parts of the series they are read.
+
+    Args:
+        lake: The lake.
+        settings: The settings.
+        others: Rows of other tables that are read in the same parts.
+    """
+
+    def __init__(self, lake: Lakehouse, settings: Settings, others: int = 0) -> None:
+        self._lake = lake
+        self._step = 1 if settings.forecast.frequency == "D" else 7
+        self._season = 7 if self._step == 1 else 364
+        commits = written_versions(lake, FORECASTS, MAX_VERSIONS)
+        self._versions = _versions_that_count(lake, [commit.version for commit in commits])
+        rows = sum(commit.rows_written for commit in commits if commit.version in self._versions)
+        self.parts = -(-(rows + others) // MAX_ROWS)
+
+    def rows(self, part: int) -> pl.DataFrame:
+        """The past forecasts of a part of the series, as `past_forecasts` yields them."""
+        if not self._versions:
+            return pl.DataFrame(schema=PAST_SCHEMA)
+        first = min(origin for pairs in self._versions.values() for origin in pairs["origin"])
+        steps = _series_since(self._lake, first - dt.timedelta(self._season), part, self.parts)
+        actual = steps.filter(~pl.col("closed") & pl.col("y").is_not_null()).select("unique_id", "ds", "y")
+        naive = steps.select("unique_id", pl.col("ds").alias("before"), pl.col("y").fill_null(0.0).alias("naive"))
+        past = pl.concat(
+            batch.join(actual, on=["unique_id", "ds"])
+            for version, pairs in self._versions.items()
+            for batch in _forecasts(self._lake, version, pairs, part, self.parts)
+        )
+        distance = (pl.col("ds") - pl.col("origin")).dt.total_days()
+        seasons = (distance + self._season - 1) // self._season
+        return (
+            past.with_columns(
+                horizon=distance // self._step, before=pl.col("ds") - pl.duration(days=seasons * self._season)
+            )
+            .join(naive, on=["unique_id", "before"], how="left")
+            .with_columns(pl.col("naive").fill_null(0.0))
+            .select(PAST_SCHEMA.names())
+            .cast(PAST_SCHEMA)
+            .sort("unique_id", "ds", "origin", "model_version")
+        )
+
+
+def _versions_that_count(lake: Lakehouse, versions: list[int]) -> dict[int, pl.DataFrame]:
+    """Per version of the table, the models and origins of which it is the newest: `model_version`, `origin`."""
+    keys = ["model_version", "origin"]
+    found, seen = {}, pl.DataFrame(schema={name: PAST_SCHEMA[name] for name in keys})
+    for version in sorted(versions, reverse=True):
+        batches = lake.batches(FORECASTS, ["model_version", "cutoff"], version=version)
+        pairs = pl.concat([seen.clear(), *(_named(batch).unique() for batch in batches)]).unique().sort(keys)
+        new = pairs.join(seen, on=keys, how="anti")
+        if new.height:
+            found[version], seen = new, pl.concat([seen, new])
+    return found
+
+
+def _forecasts(lake: Lakehouse, version: int, pairs: pl.DataFrame, part: int, parts: int) -> Iterator[pl.DataFrame]:
+    """The rows of one version of the table, of the models and origins of which it is the newest."""
+    for batch in lake.batches(FORECASTS, ["model_version", "cutoff", "unique_id", "ds", "yhat"], version=version):
+        yield _part(_named(batch).join(pairs, on=["model_version", "origin"], how="semi"), part, parts)
+
+
+def _named(batch: pl.DataFrame) -> pl.DataFrame:
+    return batch.rename({"cutoff": "origin"}).cast({"model_version": PAST_SCHEMA["model_version"]})
+
+
+def _series_since(lake: Lakehouse, first: dt.date, part: int, parts: int) -> pl.DataFrame:
+    """The steps of the series after a day."""
+    empty = pl.DataFrame(schema={"unique_id": pl.String, "ds": pl.Date, "y": pl.Float64, "closed": pl.Boolean})
+    batches = lake.batches(SALES_SERIES, empty.columns, pc.field("ds") > first)
+    return pl.concat([empty, *(_part(batch, part, parts) for batch in batches)])
+
+
+def _part(rows: pl.DataFrame, part: int, parts: int) -> pl.DataFrame:
+    """The rows of one of several equal parts of the series."""
+    if parts == 1:
+        return rows
+    return rows.filter((uniform(rows["unique_id"], seed=0) * parts).floor().cast(pl.Int64) == part)
+
+
+def forecast_accuracy(past: Iterable[pl.DataFrame], settings: Settings) -> pl.DataFrame:
+    """Realised error by model version, week and distance, alongside the seasonal naive from the same origin.
 
     Args:
         past: Of `past_forecasts`.
-        series: The table `sales_series`.
         settings: The settings.
 
     Returns:
         `model_version`, `week` (Monday of the target's week), `horizon_bucket`, `wape` = Σ|y - ŷ| / Σ|y| and `bias` =
-        Σ(ŷ - y) / Σ|y| (null where nothing was sold), `rows`, `volume` = Σ|y|, `baseline_wape`.
+        Σ(ŷ - y) / Σ|y| (null where nothing was sold), `rows`, `volume` = Σ|y|, `baseline_wape`; sorted by the first
+        three.
     """
-    weekly = settings.forecast.frequency != "D"
-    season = 364 if weekly else 7
-    seasons = F.ceil(F.date_diff("ds", "origin") / season).cast("int")
-    before = series.select("unique_id", F.col("ds").alias("_before"), F.coalesce("y", F.lit(0.0)).alias("naive"))
-    rows = past.withColumn("_before", F.date_sub("ds", seasons * season)).join(before, ["unique_id", "_before"], "left")
-    error, naive = F.abs(F.col("y") - F.col("yhat")), F.abs(F.col("y") - F.coalesce("naive", F.lit(0.0)))
-    volume = F.sum(F.abs("y"))
-    sold = F.when(volume > 0, volume)
-    return (
-        rows.withColumn("horizon_bucket", horizon_bucket(weekly))
-        .groupBy("model_version", F.date_trunc("week", "ds").cast("date").alias("week"), "horizon_bucket")
+    keys = ["model_version", "week", "horizon_bucket"]
+    y, yhat = pl.col("y"), pl.col("yhat")
+    sums = [
+        # In the order of the rows, so that equal rows have equal sums whatever the number of threads.
+        frame.with_columns(pl.col("ds").dt.truncate("1w").alias("week"), _bucket(settings).alias("horizon_bucket"))
+        .group_by(keys, maintain_order=True)
         .agg(
-            (F.sum(error) / sold).alias("wape"),
-            (F.sum(F.col("yhat") - F.col("y")) / sold).alias("bias"),
-            F.count(F.lit(1)).alias("rows"),
-            volume.alias("volume"),
-            (F.sum(naive) / sold).alias("baseline_wape"),
+            (y - yhat).abs().sum().alias("error"),
+            (yhat - y).sum().alias("signed"),
+            pl.len().cast(pl.Int64).alias("rows"),
+            y.abs().sum().alias("volume"),
+            (y - pl.col("naive")).abs().sum().alias("baseline"),
         )
-    )
+        for frame in past
+    ]
+    if not sums:
+        return pl.DataFrame(schema=ACCURACY_SCHEMA)
+    total = pl.concat(sums).group_by(keys, maintain_order=True).agg(pl.exclude(keys).sum()).sort(keys)
+    sold = pl.when(pl.col("volume") > 0).then(pl.col("volume"))
+    return total.select(
+        *keys,
+        (pl.col("error") / sold).alias("wape"),
+        (pl.col("signed") / sold).alias("bias"),
+        "rows",
+        "volume",
+        (pl.col("baseline") / sold).alias("baseline_wape"),
+    ).select(ACCURACY_SCHEMA.names())
+
+
+def _bucket(settings: Settings) -> pl.Expr:
+    """The bucket of the column `horizon` by the table's names: `1-7`, `8-14`, … days, or `1`, `2-4`, … weeks."""
+    *closed, (start, _) = DAILY_BUCKETS if settings.forecast.frequency == "D" else WEEKLY_BUCKETS
+    bucket = pl.lit(f"{start}+")
+    for first, last in reversed(closed):
+        name = str(first) if first == last else f"{first}-{last}"
+        bucket = pl.when(pl.col("horizon") <= last).then(pl.lit(name)).otherwise(bucket)
+    return bucket

@@ -1,8 +1,14 @@
-"""Which Dagster run wrote a table: what that run noted in files of the lake is found by its id."""
+"""Which Dagster run wrote a table, and which versions of it can be read: facts of the Delta log.
+
+What a run noted in files of the lake is found by its id.
+"""
 
 from __future__ import annotations
 
-from salesml_assets.lake.store import LakeError, Lakehouse
+import datetime as dt
+
+from salesml_assets.config.settings import HISTORY_DAYS
+from salesml_assets.lake.store import Commit, LakeError, Lakehouse
 from salesml_assets.text import masked
 
 LATEST_COMMITS = 20  # read first: a history without a limit reads the whole log
@@ -29,3 +35,21 @@ def run_of_table(lake: Lakehouse, name: str) -> str:
     raise LakeError(
         f"The table {name!r} in {masked(lake.root)} was not written by a run: materialize the asset {name!r} again."
     )
+
+
+def written_versions(lake: Lakehouse, name: str, limit: int) -> list[Commit]:
+    """Returns the versions of a table that wrote rows and whose files are still kept, newest first.
+
+    Args:
+        lake: The lake.
+        name: Name of the table.
+        limit: How many versions are returned at most.
+
+    Returns:
+        None of the versions that only note maintenance; nothing where there is no such table.
+    """
+    if not lake.exists(name):
+        return []
+    oldest = dt.datetime.now(dt.UTC) - dt.timedelta(HISTORY_DAYS)
+    commits = lake.history(name, 2 * limit)  # twice as many: the removal of old files is noted in the log, too
+    return [commit for commit in commits if commit.rows_written and commit.timestamp > oldest][:limit]

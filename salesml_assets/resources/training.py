@@ -11,9 +11,9 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from salesml_assets.config.settings import Settings
+from salesml_assets.lake.files import FOLDER
 from salesml_assets.lake.parquet import Batches
 from salesml_assets.names import PANEL
-from salesml_assets.lake.files import FOLDER
 from salesml_assets.resources.lake import Lake
 from salesml_assets.resources.spark import SparkResource
 from salesml_assets.spark.session import is_local, local_cores

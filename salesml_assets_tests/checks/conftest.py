@@ -8,26 +8,24 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from deltalake import write_deltalake
-from pyspark.sql import SparkSession
 
 from salesml_assets.checks.base import Finding, Measure
 from salesml_assets.config.settings import Settings
-
-from .lakes import lake_at
+from salesml_assets.lake.store import Lakehouse
 
 
 @pytest.fixture
-def findings(spark: SparkSession, tmp_path: Path) -> Callable[..., dict[str, Finding]]:
+def findings(tmp_path: Path) -> Callable[..., dict[str, Finding]]:
     """`findings(measure, settings, sales=frame, ...)`: what a check finds in a lake with these tables alone."""
 
     def measured(
         measure: Measure, settings: Settings, by: dict[str, str] | None = None, /, **tables: pd.DataFrame
     ) -> dict[str, Finding]:
-        root = tmp_path / "lake"
+        lake = Lakehouse(str(tmp_path / "lake"))
         for name, frame in tables.items():
             write_deltalake(
-                str(root / name), frame, mode="overwrite", schema_mode="overwrite", partition_by=(by or {}).get(name)
+                lake.path(name), frame, mode="overwrite", schema_mode="overwrite", partition_by=(by or {}).get(name)
             )
-        return {finding.check: finding for finding in measure(lake_at(root, spark), settings)}
+        return {finding.check: finding for finding in measure(lake, settings)}
 
     return measured

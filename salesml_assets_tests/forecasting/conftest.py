@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
+import polars as pl
 import pytest
 
-from salesml_assets_tests.forecasting.predictions import SCHEMA, backtest_predictions, spark_table
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+from salesml_assets.forecasting.batches import Batches
+from salesml_assets.forecasting.scan import Scan, scan
+from salesml_assets_tests.forecasting.predictions import backtest_predictions, in_batches, polars_table
 
 
 @pytest.fixture(scope="session")
@@ -20,13 +18,18 @@ def backtests() -> dict[str, pd.DataFrame]:
 
 
 @pytest.fixture(scope="session")
-def spark_backtests(spark: SparkSession, backtests: dict[str, pd.DataFrame]) -> dict[str, DataFrame]:
-    """The same as Spark tables."""
-    return {name: spark_table(spark, rows, SCHEMA).cache() for name, rows in backtests.items()}
+def tables(backtests: dict[str, pd.DataFrame]) -> dict[str, pl.DataFrame]:
+    """The same in the types of the algorithms' tables."""
+    return {name: polars_table(rows) for name, rows in backtests.items()}
 
 
 @pytest.fixture(scope="session")
-def predictions(spark: SparkSession, backtests: dict[str, pd.DataFrame]) -> DataFrame:
-    """All of them in one Spark table, with `algorithm`."""
-    tagged = [rows.assign(algorithm=name) for name, rows in backtests.items()]
-    return spark_table(spark, pd.concat(tagged), f"{SCHEMA}, algorithm string").cache()
+def predictions(tables: dict[str, pl.DataFrame]) -> dict[str, Batches]:
+    """The same as sources of batches."""
+    return {name: in_batches(rows) for name, rows in tables.items()}
+
+
+@pytest.fixture(scope="session")
+def scans(predictions: dict[str, Batches]) -> dict[str, Scan]:
+    """Sums of each algorithm."""
+    return {name: scan(batches) for name, batches in predictions.items()}

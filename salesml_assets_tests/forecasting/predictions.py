@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
+import polars as pl
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+from salesml_assets.forecasting.batches import PREDICTION_COLUMNS, Batches, in_memory
+from salesml_assets.forecasting.scan import Scan, scan
 
 FIRST_ORIGIN = dt.date(2024, 1, 1)
 # Spread of each algorithm's own error and its bias, in shares of a series' level.
@@ -20,10 +20,8 @@ ALGORITHMS = {
     "linear_regression": (0.35, 0.03),
     "xgboost": (0.20, -0.02),
 }
-SCHEMA = (
-    "unique_id string, category string, volume_class string, fold int, origin date, horizon int, ds date, "
-    "y double, yhat double, scale double, naive_mse double"
-)
+KINDS = (*[pl.String] * 3, pl.Int32, pl.Date, pl.Int32, pl.Date, *[pl.Float64] * 4)
+SCHEMA = dict(zip(PREDICTION_COLUMNS, KINDS, strict=True))
 
 
 def backtest_predictions(
@@ -64,20 +62,31 @@ def backtest_predictions(
     base["origin"] = base["ds"] - pd.to_timedelta(base["horizon"], "D")
     # Steps without a scale for RMSSE, as series have that never changed before the origin.
     base.loc[base["unique_id"] == "s001", "naive_mse"] = np.nan
-    columns = [part.split()[0] for part in SCHEMA.split(", ")]
     tables = {}
     for name, (own, bias) in (algorithms or ALGORITHMS).items():
         error = bias + own * (0.5 * rng.standard_t(4, (series, days)) + _common(rng, days, 0.3))
         yhat = np.clip(usual * (1 + error), 0, None)
-        tables[name] = base.assign(yhat=yhat.ravel())[columns]
+        tables[name] = base.assign(yhat=yhat.ravel())[list(PREDICTION_COLUMNS)]
     return tables
 
 
-def spark_table(spark: SparkSession, frame: pd.DataFrame, schema: str) -> DataFrame:
-    """A pandas table as a Spark table with the columns of a schema (`name type, ...`)."""
-    kinds = [part.split() for part in schema.split(", ")]
-    table = pa.Table.from_pandas(frame[[name for name, _ in kinds]], preserve_index=False).combine_chunks()
-    return spark.createDataFrame(table).selectExpr(*[f"cast({name} as {kind}) as {name}" for name, kind in kinds])
+def polars_table(frame: pd.DataFrame) -> pl.DataFrame:
+    """A pandas table in the types of an algorithm's table."""
+    return pl.from_pandas(frame).cast(SCHEMA)  # type: ignore[arg-type]
+
+
+def in_batches(frame: pl.DataFrame, rows: int = 7_777) -> Batches:
+    """A frame as a source of many batches."""
+
+    def batches(columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        yield from frame.select(columns).iter_slices(rows)
+
+    return batches
+
+
+def scan_of(frame: pl.DataFrame, weekly: bool = False) -> Scan:
+    """The scan of a frame in memory."""
+    return scan(in_memory(frame), weekly)
 
 
 def _common(rng: np.random.Generator, days: int, size: float, rho: float = 0.5) -> np.ndarray:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
+import polars as pl
 import pytest
 
+from salesml_assets.forecasting.batches import in_memory
 from salesml_assets.forecasting.business import average_prices, business_reading, valued_sums
 from salesml_assets.forecasting.errors import daily_sums
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+from salesml_assets.forecasting.scan import Scan
 
 
-def test_prices_are_revenue_over_quantity(spark: SparkSession) -> None:
+@pytest.fixture(scope="module")
+def sums(scans: dict[str, Scan]) -> pd.DataFrame:
+    return daily_sums({name: found.days for name, found in scans.items()})
+
+
+def test_prices_are_revenue_over_quantity() -> None:
     rows = [("a", 2.0, 6.0), ("a", 3.0, 4.0), ("b", 1.0, 10.0), ("free", 4.0, 0.0), ("back", -1.0, -5.0)]
-    prices = average_prices(spark.createDataFrame(rows, "unique_id string, quantity double, revenue double"))
-    found = {row["unique_id"]: row["price"] for row in prices.collect()}
+    prices = average_prices(in_memory(pl.DataFrame(rows, ["unique_id", "quantity", "revenue"], orient="row")))
+    found = dict(prices.iter_rows())
     # What has no price of its own has that of all: 15 / 9.
     assert found == {"a": 2.0, "b": 10.0, "free": pytest.approx(15 / 9), "back": pytest.approx(15 / 9)}
 
 
-def test_revenue_is_money_already(predictions: DataFrame, backtests: dict[str, pd.DataFrame]) -> None:
-    found = business_reading(daily_sums(predictions), "xgboost", "seasonal_naive", is_revenue=True)
+def test_revenue_is_money_already(sums: pd.DataFrame, backtests: dict[str, pd.DataFrame]) -> None:
+    found = business_reading(sums, "xgboost", "seasonal_naive", is_revenue=True)
     error = {name: (rows["y"] - rows["yhat"]).abs()[rows["fold"] >= 1].sum() for name, rows in backtests.items()}
     sold = backtests["xgboost"].query("fold >= 1")["y"].sum()
     assert found.is_money
@@ -34,18 +37,35 @@ def test_revenue_is_money_already(predictions: DataFrame, backtests: dict[str, p
     assert found.sold == pytest.approx(sold / 3)
 
 
-def test_units_are_valued_at_each_series_price(spark: SparkSession, predictions: DataFrame) -> None:
-    sums = daily_sums(predictions)
+def test_units_are_valued_at_each_series_price(sums: pd.DataFrame, scans: dict[str, Scan]) -> None:
     in_units = business_reading(sums, "xgboost", "seasonal_naive", is_revenue=False)
     assert not in_units.is_money
-    prices = predictions.select("unique_id").distinct().selectExpr("unique_id", "2.5 as price")
-    valued = business_reading(sums, "xgboost", "seasonal_naive", False, valued_sums(predictions, prices))
+    series = {name: found.series for name, found in scans.items()}
+    prices = series["xgboost"].select("unique_id", price=2.5)
+    valued = business_reading(sums, "xgboost", "seasonal_naive", False, valued_sums(series, prices))
     assert valued.is_money
     assert (valued.accuracy, valued.error_reduction) == (in_units.accuracy, in_units.error_reduction)
     for name in ("error_value", "saved", "sold"):
         assert getattr(valued, name) == pytest.approx(2.5 * getattr(in_units, name))
 
 
-def test_a_baseline_against_itself_saves_nothing(predictions: DataFrame) -> None:
-    found = business_reading(daily_sums(predictions), "seasonal_naive", "seasonal_naive", is_revenue=True)
+def test_a_baseline_against_itself_saves_nothing(sums: pd.DataFrame) -> None:
+    found = business_reading(sums, "seasonal_naive", "seasonal_naive", is_revenue=True)
     assert (found.saved, found.error_reduction) == (0.0, 0.0)
+
+
+def test_money_is_each_row_times_the_price_of_its_series(
+    scans: dict[str, Scan], backtests: dict[str, pd.DataFrame]
+) -> None:
+    names = sorted(backtests["xgboost"]["unique_id"].unique())[1:]  # the first one has no price, and counts nothing
+    prices = pl.DataFrame({"unique_id": names, "price": [1.0 + number for number in range(len(names))]})
+    found = valued_sums({name: one.series for name, one in scans.items()}, prices).set_index("algorithm")
+    for name, rows in backtests.items():
+        valued = rows.query("fold >= 1").merge(prices.to_pandas(), on="unique_id")
+        assert found.loc[name, "loss"] == pytest.approx(((valued["y"] - valued["yhat"]).abs() * valued["price"]).sum())
+        assert found.loc[name, "y"] == pytest.approx((valued["y"] * valued["price"]).sum())
+
+
+def test_where_nothing_was_sold_there_is_no_price() -> None:
+    rows = pl.DataFrame({"unique_id": ["a"], "quantity": [0.0], "revenue": [0.0]})
+    assert average_prices(in_memory(rows)).rows() == [("a", None)]

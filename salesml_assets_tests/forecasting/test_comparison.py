@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
+import polars as pl
 import pytest
 
 from salesml_assets.config.settings import Settings
+from salesml_assets.forecasting.batches import Batches
 from salesml_assets.forecasting.comparison import CHAMPION, Comparison, compare, comparison_json
 from salesml_assets.forecasting.promotion import Recipe
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+from salesml_assets_tests.forecasting.predictions import in_batches
 
 SETTINGS = Settings()
 RUNS: dict[str, dict[str, Any]] = {
@@ -25,8 +26,8 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def comparison(spark_backtests: dict[str, DataFrame]) -> Comparison:
-    return compare(spark_backtests, SETTINGS, RUNS)
+def comparison(predictions: dict[str, Batches]) -> Comparison:
+    return compare(predictions, SETTINGS, RUNS)
 
 
 def test_the_best_becomes_the_first_model(comparison: Comparison) -> None:
@@ -75,45 +76,68 @@ def test_it_is_read_back_as_it_was(comparison: Comparison) -> None:
 
 
 def test_neither_the_order_of_algorithms_nor_of_rows_matters(
-    comparison: Comparison, spark_backtests: dict[str, DataFrame]
+    comparison: Comparison, tables: dict[str, pl.DataFrame]
 ) -> None:
-    turned = {name: spark_backtests[name].repartition(3, "ds") for name in reversed(spark_backtests)}
+    turned = {
+        name: in_batches(rows.sample(fraction=1, shuffle=True, seed=len(name)), 30_000)
+        for name, rows in reversed(tables.items())
+    }
     again = compare(turned, SETTINGS, RUNS)
     assert again.to_json() == comparison.to_json()
 
 
-def test_a_champion_with_the_tuned_parameters_stays(spark_backtests: dict[str, DataFrame]) -> None:
+def test_a_champion_with_the_tuned_parameters_stays(predictions: dict[str, Batches]) -> None:
     champion = Recipe(algorithm="xgboost", parameters={"max_depth": 6})
-    found = compare(spark_backtests, SETTINGS, RUNS, champion)
+    found = compare(predictions, SETTINGS, RUNS, champion)
     assert (found.decision.winner, found.decision.promoted) == ("xgboost", False)
     assert found.recipe == champion
 
 
-def test_a_champion_with_other_parameters_takes_part_beside_the_tuned_ones(
-    spark_backtests: dict[str, DataFrame],
+def test_a_champion_with_other_parameters_takes_part_alongside_the_tuned_ones(
+    predictions: dict[str, Batches],
 ) -> None:
     old, tuned = (Recipe(algorithm="xgboost", parameters={"max_depth": depth}) for depth in (2, 6))
-    found = compare(spark_backtests, SETTINGS, RUNS, old, spark_backtests["linear_regression"])
+    found = compare(predictions, SETTINGS, RUNS, old, predictions["linear_regression"])
     assert found.decision.champion == CHAMPION
     assert (found.decision.winner, found.recipe) == ("xgboost", tuned)
-    same = compare(spark_backtests, SETTINGS, RUNS, old, spark_backtests["xgboost"])
+    same = compare(predictions, SETTINGS, RUNS, old, predictions["xgboost"])
     assert (same.decision.winner, same.decision.promoted, same.recipe) == (CHAMPION, False, old)
     assert comparison_json(same)[CHAMPION]["best_params"] == {"max_depth": 2}
 
 
-def test_rows_have_to_be_the_same_for_all(spark_backtests: dict[str, DataFrame]) -> None:
-    fewer = spark_backtests | {"xgboost": spark_backtests["xgboost"].where("unique_id <> 's000'")}
+def test_rows_have_to_be_the_same_for_all(predictions: dict[str, Batches], tables: dict[str, pl.DataFrame]) -> None:
+    fewer = in_batches(tables["xgboost"].filter(pl.col("unique_id") != "s000"))
     with pytest.raises(ValueError, match="not scored on the same rows"):
-        compare(fewer, SETTINGS, RUNS)
+        compare(predictions | {"xgboost": fewer}, SETTINGS, RUNS)
+    # As many rows, but those of one series twice, and none of another.
+    twice = tables["xgboost"].with_columns(pl.col("unique_id").replace("s000", "s002"))
+    with pytest.raises(ValueError, match="not scored on the same rows"):
+        compare(predictions | {"xgboost": in_batches(twice)}, SETTINGS, RUNS)
 
 
-def test_predictions_have_to_be_numbers(spark_backtests: dict[str, DataFrame]) -> None:
-    spoiled = spark_backtests["xgboost"].selectExpr("* except (yhat)", "if(horizon = 1, double('nan'), yhat) as yhat")
-    with pytest.raises(ValueError, match=r"xgboost: 1200 predictions are no finite numbers"):
-        compare(spark_backtests | {"xgboost": spoiled}, SETTINGS, RUNS)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
+def test_predictions_have_to_be_numbers(
+    predictions: dict[str, Batches], tables: dict[str, pl.DataFrame], value: float | None
+) -> None:
+    spoiled = tables["xgboost"].with_columns(
+        yhat=pl.when(pl.col("horizon") == 1).then(pl.lit(value, pl.Float64)).otherwise("yhat")
+    )
+    with pytest.raises(ValueError, match=r"xgboost: 1200 predictions are not finite numbers"):
+        compare(predictions | {"xgboost": in_batches(spoiled)}, SETTINGS, RUNS)
 
 
-def test_something_has_to_be_sold(spark_backtests: dict[str, DataFrame]) -> None:
-    empty = {name: rows.selectExpr("* except (y)", "0D as y") for name, rows in spark_backtests.items()}
+def test_something_has_to_be_sold(tables: dict[str, pl.DataFrame]) -> None:
+    empty = {name: in_batches(rows.with_columns(y=0.0)) for name, rows in tables.items()}
     with pytest.raises(ValueError, match="nothing was sold"):
         compare(empty, SETTINGS, RUNS)
+
+
+def test_prices_turn_units_into_money(
+    predictions: dict[str, Batches], comparison: Comparison, settings_for: Callable[..., Settings]
+) -> None:
+    series = pl.DataFrame({"unique_id": [f"s{number:03d}" for number in range(300)], "price": 2.5})
+    units = settings_for(forecast={"target": "quantity"})
+    assert not compare(predictions, units, RUNS).business.is_money
+    found = compare(predictions, units, RUNS, prices=series)
+    assert found.business.is_money
+    assert found.business.sold == pytest.approx(2.5 * comparison.business.sold)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
+from salesml_assets.forecasting.batches import Batches
 from salesml_assets.forecasting.errors import (
     best_and_worst_series,
     daily_sums,
-    folds_of,
     losses_of,
     residual_histogram,
     sample_pairs,
+    scored_folds,
 )
 from salesml_assets.forecasting.metrics import metrics_by
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+from salesml_assets.forecasting.scan import Scan
+from salesml_assets_tests.forecasting.predictions import in_batches, scan_of
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +27,12 @@ def scored(backtests: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return rows[rows["fold"] >= 1].assign(error=lambda frame: frame["y"] - frame["yhat"])
 
 
-def test_daily_losses_agree_with_pandas(predictions: DataFrame, scored: pd.DataFrame) -> None:
-    sums = daily_sums(predictions)
+@pytest.fixture(scope="module")
+def sums(scans: dict[str, Scan]) -> pd.DataFrame:
+    return daily_sums({name: found.days for name, found in scans.items()})
+
+
+def test_daily_losses_agree_with_pandas(sums: pd.DataFrame, scored: pd.DataFrame) -> None:
     losses = losses_of(sums)
     names = ["linear_regression", "moving_average", "seasonal_naive", "xgboost"]
     assert list(losses.columns) == ["fold", "ds", "volume", *names]
@@ -42,8 +45,8 @@ def test_daily_losses_agree_with_pandas(predictions: DataFrame, scored: pd.DataF
     assert totals["yhat"].to_numpy() == pytest.approx(days["yhat"].sum().to_numpy(), rel=1e-9)
 
 
-def test_folds_do_not_overlap(predictions: DataFrame) -> None:
-    folds = folds_of(daily_sums(predictions), metrics_by(predictions, ["fold"]))
+def test_folds_do_not_overlap(sums: pd.DataFrame, scans: dict[str, Scan]) -> None:
+    folds = scored_folds(sums, metrics_by({name: found.segments for name, found in scans.items()}))
     assert folds["fold"].tolist() == [1, 2, 3]
     assert (folds["rows"] == 300 * 28).all()
     assert (folds["series"] == 300).all()
@@ -51,8 +54,8 @@ def test_folds_do_not_overlap(predictions: DataFrame) -> None:
     assert (folds["first"].iloc[1:].to_numpy() > folds["last"].iloc[:-1].to_numpy()).all()
 
 
-def test_best_and_worst_series_have_enough_volume(spark_backtests: dict[str, DataFrame], scored: pd.DataFrame) -> None:
-    best, worst = best_and_worst_series(spark_backtests["xgboost"])
+def test_best_and_worst_series_have_enough_volume(scans: dict[str, Scan], scored: pd.DataFrame) -> None:
+    best, worst = best_and_worst_series(scans["xgboost"].series)
     sums = scored.assign(absolute=scored["error"].abs()).groupby("unique_id")[["absolute", "y"]].sum()
     sums = sums.sort_values("y", ascending=False)
     sums = sums[sums["y"].cumsum() - sums["y"] < 0.95 * sums["y"].sum()]
@@ -63,15 +66,17 @@ def test_best_and_worst_series_have_enough_volume(spark_backtests: dict[str, Dat
     assert worst["wape"].to_numpy() == pytest.approx(wape.to_numpy()[::-1][:10], rel=1e-9)
 
 
-def test_few_series_stand_in_one_list_only(spark_backtests: dict[str, DataFrame]) -> None:
-    few = spark_backtests["xgboost"].where("unique_id in ('s000', 's001', 's002')")
-    best, worst = best_and_worst_series(few)
+def test_few_series_are_in_one_list_only(tables: dict[str, pl.DataFrame]) -> None:
+    few = tables["xgboost"].filter(pl.col("unique_id").is_in(["s000", "s001", "s002"]))
+    best, worst = best_and_worst_series(scan_of(few).series)
     assert (len(best), len(worst)) == (2, 1)
     assert not set(best["unique_id"]) & set(worst["unique_id"])
 
 
-def test_the_histogram_counts_every_row(spark_backtests: dict[str, DataFrame], scored: pd.DataFrame) -> None:
-    edges, counts = residual_histogram(spark_backtests["xgboost"])
+def test_the_histogram_counts_every_row(predictions: dict[str, Batches], scored: pd.DataFrame) -> None:
+    edges, counts = residual_histogram(predictions["xgboost"])
+    low, high = np.quantile(scored["error"], [0.01, 0.99], method="inverted_cdf")
+    assert edges[-1] == pytest.approx(max(-low, high), rel=5e-3)  # three digits
     assert sum(counts) == len(scored)
     assert len(edges) == len(counts) + 1
     assert edges[0] == -edges[-1]
@@ -79,18 +84,30 @@ def test_the_histogram_counts_every_row(spark_backtests: dict[str, DataFrame], s
     assert np.abs(expected - np.array(counts)).sum() <= 4  # rows on an edge
 
 
-def test_a_perfect_forecast_has_a_histogram(spark_backtests: dict[str, DataFrame]) -> None:
-    perfect = spark_backtests["xgboost"].selectExpr("* except (yhat)", "y as yhat")
-    edges, counts = residual_histogram(perfect)
+def test_a_perfect_forecast_has_a_histogram(tables: dict[str, pl.DataFrame]) -> None:
+    perfect = tables["xgboost"].with_columns(yhat=pl.col("y"))
+    edges, counts = residual_histogram(in_batches(perfect))
     assert sum(count > 0 for count in counts) == 1
     assert edges[0] < 0 < edges[-1]
 
 
-def test_the_sample_is_the_same_in_every_run(spark_backtests: dict[str, DataFrame], scored: pd.DataFrame) -> None:
-    rows = spark_backtests["xgboost"]
+def test_the_sample_is_the_same_in_every_run(tables: dict[str, pl.DataFrame], scored: pd.DataFrame) -> None:
+    rows = in_batches(tables["xgboost"])
     sample = sample_pairs(rows, 500)
-    pd.testing.assert_frame_equal(sample, sample_pairs(rows.repartition(5, "ds"), 500))
+    shuffled = tables["xgboost"].sample(fraction=1, shuffle=True, seed=1)
+    pd.testing.assert_frame_equal(sample, sample_pairs(in_batches(shuffled, 100), 500))
     assert len(sample) == 500
     assert sample["unique_id"].nunique() > 200
     assert not sample.equals(sample_pairs(rows, 500, seed=1))
     assert len(sample.merge(scored, on=["unique_id", "ds", "y", "yhat"])) == 500
+
+
+def test_a_sample_of_few_rows_is_all_of_them(tables: dict[str, pl.DataFrame], scored: pd.DataFrame) -> None:
+    sample = sample_pairs(in_batches(tables["xgboost"]), 10**6)
+    expected = scored.sort_values(["unique_id", "ds"])[["unique_id", "ds", "y", "yhat"]]
+    assert sample["y"].tolist() == expected["y"].tolist()
+
+
+def test_without_scored_rows_there_is_no_histogram(tables: dict[str, pl.DataFrame]) -> None:
+    with pytest.raises(ValueError, match="no scored predictions"):
+        residual_histogram(in_batches(tables["xgboost"].filter(pl.col("fold") == 0)))

@@ -78,7 +78,7 @@ def retail_report() -> ReportData:
         frequency="D",
         horizon=HORIZON,
         series_keys=("product",),
-        settings={"folds": FOLDS, "significance level": 0.05, "least worthwhile gain": "0.5%"},
+        settings={"folds": FOLDS, "significance level": 0.05, "minimum worthwhile gain": "0.5%"},
         metrics=metrics,
         runs=pd.DataFrame(
             {

@@ -1,0 +1,92 @@
+"""Does any feature see past its origin? The panel is recomputed from values up to a cutoff, and compared."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pyarrow.compute as pc
+
+from salesml_assets.forecasting.draws import uniform
+from salesml_assets.forecasting.features import add_features, feature_spec
+from salesml_assets.forecasting.folds import rolling_folds
+from salesml_assets.forecasting.panel import FUTURE, SCORE, PanelPlan, expand
+from salesml_assets.lake.aggregate import Partial, latest_day
+from salesml_assets.names import FEATURES, PANEL
+
+if TYPE_CHECKING:
+    from salesml_assets.config.settings import Settings
+    from salesml_assets.lake.store import Lakehouse
+
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """Outcome of the test.
+
+    Attributes:
+        cutoff: Origin that was tested.
+        latest_value: Latest step whose value the second calculation had.
+        compared: Rows compared.
+        changed: Features that differ.
+    """
+
+    cutoff: dt.date
+    latest_value: dt.date
+    compared: int
+    changed: list[str]
+
+
+def changed_features(lake: Lakehouse, settings: Settings, series: int) -> Leakage:
+    """Compares the panel at the last origin with one made from values up to that origin alone.
+
+    Args:
+        lake: The lake: of the table `features`, `y`, `closed` and planned covariates are used; all of `panel`.
+        settings: The settings.
+        series: How many series are tested; they are drawn by a hash of their name.
+
+    Raises:
+        ValueError: The panel has no rows to forecast.
+    """
+    last = latest_day(lake.batches(PANEL, ["origin"], pc.field("kind") == FUTURE), "origin")
+    if last is None:
+        raise ValueError(f"{PANEL}: there are no rows to forecast")
+    step_days = 1 if settings.forecast.frequency == "D" else 7
+    fold = rolling_folds(last, settings.forecast.horizon, settings.training.folds, step_days)[-1]
+    cutoff = fold.cutoff
+    scored = (pc.field("kind") == SCORE) & (pc.field("origin") == cutoff)
+    drawn = pc.field("unique_id").isin(_drawn(lake, scored, series))
+    kinds = lake.columns(FEATURES)
+    covariates = {name: kinds[name] for name in settings.forecast.known_future.columns if name in kinds}
+    history = lake.read_polars(FEATURES, ["unique_id", "ds", "y", "closed", *covariates], drawn)
+    stored = lake.read_polars(PANEL, None, scored & drawn)
+    spec = feature_spec(settings, covariates)
+    after = pl.col("ds") > cutoff
+    known = add_features(history.filter(~after), spec)
+    # What lies after the cutoff keeps its calendar and planned covariates, and loses its values.
+    future = history.filter(after).drop("y")
+    plan = PanelPlan(settings.forecast.horizon, cutoff, (fold,), 0.0, settings.training.seed)
+    again = expand(pl.concat([known, future], how="diagonal_relaxed"), spec, plan)
+    names = [name for name in stored.columns if name.startswith("f_")]
+    key = ["unique_id", "horizon"]
+    both = stored.select(*key, *names).join(again.filter(pl.col("kind") == "future"), on=key, suffix="_again")
+    off = both.select((pl.col(name) - pl.col(f"{name}_again")).abs().max().alias(name) for name in names)
+    size = both.select(pl.col(name).abs().max().clip(1.0) for name in names)
+    changed = [name for name in names if both.height and off[name].item() > TOLERANCE * size[name].item()]
+    return Leakage(cutoff, known["ds"].max(), both.height, changed)  # type: ignore[arg-type]
+
+
+def _drawn(lake: Lakehouse, scored: pc.Expression, series: int) -> list[str]:
+    """The names of some of the series of the panel."""
+
+    def lowest(names: pl.DataFrame) -> pl.DataFrame:
+        return names.unique().sort("draw", "unique_id").head(series)
+
+    names = Partial(lowest, pl.DataFrame(schema={"unique_id": pl.String, "draw": pl.Float64}))
+    for batch in lake.batches(PANEL, ["unique_id"], scored):
+        own = batch.unique()
+        names.add(own.with_columns(uniform(own["unique_id"], seed=0)))
+    return names.total()["unique_id"].to_list()

@@ -1,0 +1,45 @@
+"""The tables of the small shop up to its panel, made without Spark by the functions that Spark runs on partitions."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pandas as pd
+import polars as pl
+
+from salesml_assets.config.settings import Settings
+from salesml_assets.forecasting.calendar import business_calendar
+from salesml_assets.forecasting.features import add_features, feature_spec
+from salesml_assets.forecasting.folds import rolling_folds
+from salesml_assets.forecasting.panel import PanelPlan, expand
+from salesml_assets_tests.forecasting.small import small_sales
+
+
+def small_series() -> pl.DataFrame:
+    """One row per product and day from its first sale to the last day of the data, closed on Sundays."""
+    sales = pl.from_pandas(small_sales()).with_columns(pl.col("date").cast(pl.Date))
+    daily = pd.DataFrame(sales.group_by("date").agg(rows=pl.len()).to_dict(as_series=False))
+    calendar = business_calendar(daily, "D")
+    sold = sales.group_by(unique_id="product", ds="date").agg(pl.col("revenue").sum().alias("y"))
+    days = sold.group_by("unique_id").agg(pl.date_ranges(pl.col("ds").min(), calendar.last).alias("ds").first())
+    dense = days.explode("ds").join(sold, on=["unique_id", "ds"], how="left").with_columns(pl.col("y").fill_null(0.0))
+    closed = pl.col("ds").is_in(calendar.closed_days) & (pl.col("y") == 0)
+    return dense.with_columns(closed=closed).sort("unique_id", "ds")
+
+
+def small_features(settings: Settings) -> pl.DataFrame:
+    """What was known at the end of each step."""
+    return add_features(small_series(), feature_spec(settings, {}))
+
+
+def small_panel(features: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+    """Rows to learn from, to score and to forecast."""
+    last = features["ds"].max()
+    assert isinstance(last, dt.date)
+    horizon = settings.forecast.horizon
+    folds = rolling_folds(last, horizon, settings.training.folds, 1)
+    plan = PanelPlan(horizon, last, tuple(folds), 0.5, settings.training.seed)
+    steps = pl.DataFrame({"ds": [last + dt.timedelta(step) for step in range(1, horizon + 1)]})
+    future = features.select("unique_id").unique().join(steps, how="cross")
+    extended = future.with_columns(closed=pl.col("ds").dt.weekday() == 7)
+    return expand(pl.concat([features, extended], how="diagonal"), feature_spec(settings, {}), plan)
