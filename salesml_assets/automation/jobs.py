@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dagster as dg
-from dagster._utils.schedules import is_valid_cron_string
 
 from salesml_assets.assets.ingestion import monthly_partitions
 from salesml_assets.automation.retries import RetryAfterErrors
 from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.names import range_tags
+from salesml_assets.runs.dagster_internals import is_valid_cron_string
 
 JOB, LOAD_JOB = "retrain", "load_sales"
 MAX_RUNTIME_TAG = "dagster/max_runtime"  # seconds after which Dagster's run monitoring ends a run

@@ -3,9 +3,8 @@
 import sys
 
 import dagster as dg
-from dagster._core.errors import DagsterExecutionInterruptedError
 
-INTERRUPTS = (KeyboardInterrupt, DagsterExecutionInterruptedError)
+INTERRUPTS = (KeyboardInterrupt, dg.DagsterExecutionInterruptedError)
 
 
 class RetryAfterErrors(dg.RetryPolicy):

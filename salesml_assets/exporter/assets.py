@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.freshness import FreshnessState
 
 from salesml_assets.exporter.families import Families
 from salesml_assets.names import REPORT
+from salesml_assets.runs.dagster_internals import FreshnessState
 
 ROWS, BYTES = "dagster/row_count", "table bytes"
 PEAK_MEMORY, CPU = "peak memory bytes", "cpu seconds"

@@ -10,11 +10,14 @@ import time
 from pathlib import Path
 
 import dagster as dg
-from dagster._api.list_repositories import sync_list_repositories_grpc
-from dagster._core.remote_origin import CodeLocationOrigin, GrpcServerCodeLocationOrigin
-from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from salesml_assets.exporter.families import Families
+from salesml_assets.runs.dagster_internals import (
+    CodeLocationOrigin,
+    GrpcServerCodeLocationOrigin,
+    code_server_answers,
+    workspace_code_locations,
+)
 
 RETRY_SECONDS = 300.0  # a module is loaded anew at most this often: that takes seconds of CPU time
 LOAD_SECONDS = 120.0  # time that it may take
@@ -45,10 +48,10 @@ class CodeLocationReader:
 
     def read(self, families: Families) -> None:
         """Whether each location loads; nothing of a module until the first try has ended."""
-        for origin in WorkspaceFileTarget([str(self._workspace)]).create_origins():
+        for origin in workspace_code_locations(self._workspace):
             name = origin.location_name
             if isinstance(origin, GrpcServerCodeLocationOrigin):
-                up: float | None = _serves(origin)
+                up: float | None = code_server_answers(origin)
             else:
                 self._try_again(origin)
                 up = self._loaded.get(name)
@@ -70,15 +73,6 @@ class CodeLocationReader:
             self._loaded[name] = _succeeds(command, folder)
 
         threading.Thread(target=load, daemon=True, name=f"load {name}").start()
-
-
-def _serves(origin: GrpcServerCodeLocationOrigin) -> bool:
-    """Whether a code server answers with its definitions; if not, it is down, or they do not load."""
-    try:
-        sync_list_repositories_grpc(origin.create_client())
-    except dg.DagsterError:
-        return False
-    return True
 
 
 def _succeeds(command: list[str], folder: Path) -> bool:

@@ -9,12 +9,10 @@ from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
-from dagster._core.storage.dagster_run import FINISHED_STATUSES
-from dagster._core.storage.runs.schema import RunsTable
-from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 
 from salesml_assets.exporter.catalogue import JOB
 from salesml_assets.exporter.families import Families
+from salesml_assets.runs.dagster_internals import FINISHED_STATUSES, RunsTable, SqlRunStorage
 
 BOUNDS = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0)  # seconds
 FINISHED = [status.value for status in FINISHED_STATUSES]

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 
 import dagster as dg
 import sqlalchemy as sa
-from dagster._core.execution.stats import RunStepKeyStatsSnapshot, StepEventStatus
-from dagster._core.storage.runs.schema import RunsTable
 
 from salesml_assets.exporter.catalogue import JOB
 from salesml_assets.exporter.families import Families
 from salesml_assets.exporter.runs import FINISHED, run_rows
+from salesml_assets.runs.dagster_internals import RunsTable, RunStepKeyStatsSnapshot, StepEventStatus
 
 Stats = Sequence[RunStepKeyStatsSnapshot]
 _RUN = RunsTable.c

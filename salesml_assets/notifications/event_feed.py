@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 import dagster as dg
-from dagster._core.events.log import EventLogEntry
 from pydantic import BaseModel
 
 BATCH = 50  # events of one evaluation
@@ -29,7 +28,7 @@ def first_position(instance: dg.DagsterInstance) -> Position:
 
 def read_feed(
     instance: dg.DagsterInstance, kind: dg.DagsterEventType, position: Position, log: logging.Logger
-) -> tuple[list[EventLogEntry], Position]:
+) -> tuple[list[dg.EventLogEntry], Position]:
     """Up to `BATCH` new events in the order of the log, and the position behind them.
 
     Dagster's public `get_event_records` opens the database of every run to find checks, where SQLite keeps the log;

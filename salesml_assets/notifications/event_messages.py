@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.freshness import FreshnessState
-from dagster._core.events.log import EventLogEntry
 
 from salesml_assets.automation.jobs import JOB
 from salesml_assets.notifications.messages import (
@@ -19,6 +17,7 @@ from salesml_assets.notifications.messages import (
     retrain_succeeded,
     run_failed,
 )
+from salesml_assets.runs.dagster_internals import FreshnessState
 from salesml_assets.runs.progress import raised_error
 
 OWN_TAGS = "salesml/"
@@ -26,7 +25,7 @@ OUTCOME_ASSETS = ("raw_sales", "quarantined_sales", "model_comparison", "product
 MOST_STEPS = 5
 
 
-def about_success(instance: dg.DagsterInstance, entry: EventLogEntry, ui_url: str) -> Message | None:
+def about_success(instance: dg.DagsterInstance, entry: dg.EventLogEntry, ui_url: str) -> Message | None:
     """A retrain that succeeded; other jobs succeed silently."""
     if entry.job_name != JOB:
         return None
@@ -45,7 +44,7 @@ def about_success(instance: dg.DagsterInstance, entry: EventLogEntry, ui_url: st
     return retrain_succeeded(run, outcome, ui_url)
 
 
-def about_failure(instance: dg.DagsterInstance, entry: EventLogEntry, ui_url: str) -> Message | None:
+def about_failure(instance: dg.DagsterInstance, entry: dg.EventLogEntry, ui_url: str) -> Message | None:
     """A run of any job that failed: its first failed steps with their errors."""
     steps = instance.get_records_for_run(entry.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=MOST_STEPS)
     failures = [_step_error(record.event_log_entry) for record in steps.records]
@@ -53,7 +52,7 @@ def about_failure(instance: dg.DagsterInstance, entry: EventLogEntry, ui_url: st
     return run_failed(_run(instance, entry), failures, event.message or entry.user_message, ui_url)
 
 
-def about_check(instance: dg.DagsterInstance, entry: EventLogEntry, ui_url: str) -> Message | None:
+def about_check(instance: dg.DagsterInstance, entry: dg.EventLogEntry, ui_url: str) -> Message | None:
     """A check of severity ERROR that did not pass."""
     evaluation = entry.get_dagster_event().asset_check_evaluation_data
     if evaluation.passed or evaluation.severity is not dg.AssetCheckSeverity.ERROR:
@@ -69,7 +68,7 @@ def about_check(instance: dg.DagsterInstance, entry: EventLogEntry, ui_url: str)
     )
 
 
-def about_freshness(instance: dg.DagsterInstance, entry: EventLogEntry, ui_url: str) -> Message | None:
+def about_freshness(instance: dg.DagsterInstance, entry: dg.EventLogEntry, ui_url: str) -> Message | None:
     """An asset that began to fail its freshness policy."""
     change = entry.get_dagster_event().asset_freshness_state_change_data
     if change.new_state is not FreshnessState.FAIL:
@@ -78,7 +77,7 @@ def about_freshness(instance: dg.DagsterInstance, entry: EventLogEntry, ui_url: 
     return asset_stale(change.key.path, change.state_change_timestamp, made.timestamp if made else None, ui_url)
 
 
-def _run(instance: dg.DagsterInstance, entry: EventLogEntry) -> RunInfo:
+def _run(instance: dg.DagsterInstance, entry: dg.EventLogEntry) -> RunInfo:
     record = instance.get_run_record_by_id(entry.run_id)
     if record is None:  # deleted since
         return RunInfo(entry.run_id, entry.job_name or "run", entry.timestamp)
@@ -87,7 +86,7 @@ def _run(instance: dg.DagsterInstance, entry: EventLogEntry) -> RunInfo:
     return RunInfo(entry.run_id, record.dagster_run.job_name, entry.timestamp, seconds, tags)
 
 
-def _metadata(instance: dg.DagsterInstance, asset: str, entry: EventLogEntry) -> Mapping[str, Any]:
+def _metadata(instance: dg.DagsterInstance, asset: str, entry: dg.EventLogEntry) -> Mapping[str, Any]:
     """Metadata of the asset as this run made it; none if it did not: a run of few assets tells of those."""
     before = dg.AssetRecordsFilter(dg.AssetKey(asset), before_timestamp=entry.timestamp)
     found = instance.fetch_materializations(before, limit=1).records
@@ -96,7 +95,7 @@ def _metadata(instance: dg.DagsterInstance, asset: str, entry: EventLogEntry) ->
     return {name: value.value for name, value in found[0].asset_materialization.metadata.items()}
 
 
-def _step_error(entry: EventLogEntry) -> tuple[str, str]:
+def _step_error(entry: dg.EventLogEntry) -> tuple[str, str]:
     data = entry.get_dagster_event().step_failure_data
     error = raised_error(data.error)
     told = data.user_failure_data.description if data.user_failure_data else None

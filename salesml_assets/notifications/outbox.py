@@ -12,12 +12,15 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from dagster._core.storage.daemon_cursor import DaemonCursorStorage
 from pydantic import BaseModel
 
 from salesml_assets.notifications.delivery import DeliveryError, MessageRefused
 from salesml_assets.notifications.messages import Message
+
+if TYPE_CHECKING:
+    from salesml_assets.runs.dagster_internals import DaemonCursorStorage
 
 # Seconds to wait after each failed attempt; after one more than these, about a day later, the message is given up.
 WAITS = (0, 0, 0, 60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600)

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import dagster as dg
-from dagster._core.events.log import EventLogEntry
 from pydantic import BaseModel
 
 from salesml_assets.config.settings import NotificationSettings, Settings
@@ -27,7 +26,7 @@ from salesml_assets.notifications.outbox import Delivered, Delivery, Outbox, Sen
 from salesml_assets.notifications.slack import SlackWebhook
 
 INTERVAL_SECONDS = 30
-About = Callable[[dg.DagsterInstance, EventLogEntry, str], Message | None]
+About = Callable[[dg.DagsterInstance, dg.EventLogEntry, str], Message | None]
 Kinds = Mapping[dg.DagsterEventType, About]
 
 

@@ -10,17 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from salesml_assets.automation.jobs import JOB
 from salesml_assets.config.settings import ConfigurationError
 from salesml_assets.names import FULL_LOAD_TAG, STARTED_BY_TAG, range_tags
+from salesml_assets.runs.dagster_internals import (
+    MAX_RETRIES_TAG,
+    CodeLocationOrigin,
+    ReconstructableJob,
+    ReconstructableRepository,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+    execute_run_iterator,
+    workspace_code_locations,
+)
 from salesml_assets.runs.project import WORKSPACE
 
 if TYPE_CHECKING:
-    from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
-    from dagster._core.definitions.reconstruct import ReconstructableJob
-    from dagster._core.remote_origin import CodeLocationOrigin
+    from salesml_assets.runs.dagster_internals import BaseAssetGraph
 
 # Marks the runs of the command line, which no run launcher looks after.
 COMMAND_TAGS = {STARTED_BY_TAG: "salesml run"}
@@ -45,10 +52,7 @@ class RetrainRun:
     def __init__(self, home: Path, select: str | None = None) -> None:
         # Dagster's public `execute_job` gives its events only after the end, and creates runs that the UI does not
         # list under their job: that takes the origin of the code location, as the UI itself would name it.
-        from dagster._core.definitions.reconstruct import ReconstructableRepository
-        from dagster._core.workspace.load_target import WorkspaceFileTarget
-
-        self.location: CodeLocationOrigin = WorkspaceFileTarget([str(home / WORKSPACE)]).create_origins()[0]
+        self.location: CodeLocationOrigin = workspace_code_locations(home / WORKSPACE)[0]
         target = self.location.loadable_target_origin
         repository = ReconstructableRepository.for_module(
             str(target.module_name), target.attribute or "defs", target.working_directory or str(home)
@@ -95,9 +99,6 @@ class RetrainRun:
             months: First and last partition.
             full: Whether these months are all that the source has.
         """
-        from dagster._core.execution.api import execute_run_iterator
-        from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
-
         repository = self._job.repository.get_definition()
         definition = self._job.get_definition()
         tags = {**definition.run_tags, **COMMAND_TAGS, MAX_RETRIES_TAG: "0"}
@@ -155,9 +156,7 @@ def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     Returns:
         Their ids.
     """
-    from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
-
-    if not isinstance(instance.run_launcher, DefaultRunLauncher):
+    if not isinstance(instance.run_launcher, dg.DefaultRunLauncher):
         return []  # their processes are on other machines
     dead = []
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])):

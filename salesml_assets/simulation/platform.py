@@ -6,25 +6,27 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.execution.api import execute_run_iterator
-from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
-from dagster._core.storage.tags import RUN_KEY_TAG, SCHEDULE_NAME_TAG, SENSOR_NAME_TAG
 from rich.console import Console
 
 from salesml_assets.automation.jobs import JOB, partition_range_tags
 from salesml_assets.config.settings import Settings
 from salesml_assets.definitions import definitions
 from salesml_assets.names import STARTED_BY_TAG
+from salesml_assets.runs.dagster_internals import (
+    RUN_KEY_TAG,
+    SCHEDULE_NAME_TAG,
+    SENSOR_NAME_TAG,
+    CodeLocationOrigin,
+    InMemoryJob,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+    execute_run_iterator,
+)
 from salesml_assets.runs.execution import RUN_CONFIG
 from salesml_assets.runs.progress import Progress
 from salesml_assets.simulation.state import RunRecord
-
-if TYPE_CHECKING:
-    from dagster._core.remote_origin import CodeLocationOrigin
 
 NEW_SALES, REFRESH, DRIFT_RETRAIN, SCHEDULE = "new_sales", "refresh", "drift_retrain", "weekly_retrain"
 

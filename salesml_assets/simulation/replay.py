@@ -27,6 +27,7 @@ from salesml_assets.config.settings import (
 from salesml_assets.lake.store import Lakehouse
 from salesml_assets.names import DRIFT_REPORT
 from salesml_assets.resources.files import FileStore
+from salesml_assets.runs.dagster_internals import sqlite_instance_config, workspace_code_locations
 from salesml_assets.runs.project import INSTANCE, WORKSPACE
 from salesml_assets.simulation.accuracy import COLUMNS, Realised, first_model_forecasts, realised
 from salesml_assets.simulation.plan import WEEK, Simulation, replayed_weeks
@@ -61,8 +62,6 @@ class Replay:
     def __init__(
         self, simulation: Simulation, settings: Settings, root: Path, home: Path, show: Callable[[str], None]
     ) -> None:
-        from dagster._core.workspace.load_target import WorkspaceFileTarget
-
         if not is_local(settings.spark.master):
             raise ConfigurationError(
                 f"spark.master: {settings.spark.master!r} is a cluster, and a simulation lies in a folder of this "
@@ -70,7 +69,7 @@ class Replay:
             )
         self.simulation, self.real, self.folder, self.show = simulation, settings, Folder(root), show
         self.lake = Lakehouse(str(self.folder.lake))
-        self.location = WorkspaceFileTarget([str(home / WORKSPACE)]).create_origins()[0]
+        self.location = workspace_code_locations(home / WORKSPACE)[0]
         text = simulation.model_dump_json() + settings.model_dump_json()
         self._fingerprint = hashlib.sha256(text.encode()).hexdigest()
         self._state = self.folder.load(self._fingerprint)
@@ -213,7 +212,9 @@ class Replay:
     @contextmanager
     def _platform(self, today: dt.date, what: str) -> Iterator[Platform]:
         settings, state = self._settings_on(today), self.state
-        (self.folder.root / INSTANCE).write_text(yaml.safe_dump(_instance_of(self.folder.root)), encoding="utf-8")
+        (self.folder.root / INSTANCE).write_text(
+            yaml.safe_dump(sqlite_instance_config(self.folder.root)), encoding="utf-8"
+        )
         with dg.DagsterInstance.from_config(str(self.folder.root)) as instance:
             yield Platform(settings, instance, self.location, state.cursors, lambda step: self.show(f"{what}: {step}"))
 
@@ -235,23 +236,3 @@ def _read(file: Path) -> pd.DataFrame:
     import pandas as pd
 
     return pd.read_parquet(file)
-
-
-def _instance_of(root: Path) -> dict[str, Any]:
-    """A Dagster instance below the folder."""
-    storage = {"base_dir": str(root / "dagster")}
-    return {
-        "storage": {"sqlite": storage},
-        "local_artifact_storage": {
-            "module": "dagster._core.storage.root",
-            "class": "LocalArtifactStorage",
-            "config": storage,
-        },
-        "compute_logs": {
-            "module": "dagster._core.storage.local_compute_log_manager",
-            "class": "LocalComputeLogManager",
-            "config": {"base_dir": str(root / "logs")},
-        },
-        "telemetry": {"enabled": False},
-        "nux": {"enabled": False},
-    }
