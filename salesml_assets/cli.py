@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from salesml_assets.config.settings import ConfigurationError, Settings, load_settings, overlaid
+from salesml_assets.config.loading import load_settings, overlaid
+from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.runs.project import WORKSPACE, BusyError, enter_project, run_lock
 from salesml_assets.text import masked
 

@@ -15,7 +15,8 @@ from salesml_assets.automation.jobs import load_job, retrain_job, weekly_schedul
 from salesml_assets.automation.new_sales import new_sales_sensor
 from salesml_assets.automation.policies import refresh_sensor, with_policies
 from salesml_assets.checks import all_checks
-from salesml_assets.config.settings import Settings, load_settings
+from salesml_assets.config.loading import load_settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.notifications.sensors import notification_sensors
 from salesml_assets.resources.encoded import EncodedPanels
 from salesml_assets.resources.files import FileStore

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
-from salesml_assets.config.settings import CONFIG_VARIABLE, ENV_PREFIX, Settings
+from salesml_assets.config.loading import CONFIG_VARIABLE
+from salesml_assets.config.settings import ENV_PREFIX, Settings
 from salesml_assets.text import masked_tree
 
 HEAD = f"""# Configuration

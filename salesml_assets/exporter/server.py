@@ -13,7 +13,8 @@ from types import FrameType
 import dagster as dg
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
-from salesml_assets.config.settings import ConfigurationError, Settings, load_settings
+from salesml_assets.config.loading import load_settings
+from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.exporter.collector import MetricsCollector, sources
 from salesml_assets.runs.project import WORKSPACE, enter_project
 

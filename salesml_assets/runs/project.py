@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from salesml_assets.config.settings import CONFIG_VARIABLE, ConfigurationError
+from salesml_assets.config.loading import CONFIG_VARIABLE
+from salesml_assets.config.settings import ConfigurationError
 
 HOME_VARIABLE = "DAGSTER_HOME"
 INSTANCE, WORKSPACE, SETTINGS = "dagster.yaml", "workspace.yaml", "salesml.yaml"

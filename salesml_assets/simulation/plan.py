@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from salesml_assets.config.settings import ConfigurationError, Section, explain, read_yaml
+from salesml_assets.config.loading import explain, read_yaml
+from salesml_assets.config.settings import ConfigurationError, Section
 
 WEEK = dt.timedelta(7)
 SIZED = ("level_shift", "price_change", "product_mix")

@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import yaml
 
+from salesml_assets.config.loading import CONFIG_VARIABLE, load_settings, setting_variables
 from salesml_assets.config.settings import (
-    CONFIG_VARIABLE,
     ClockSettings,
     ConfigurationError,
     LakeSettings,
     NotificationSettings,
     Settings,
-    load_settings,
-    setting_variables,
 )
 from salesml_assets.lake.store import Lakehouse
 from salesml_assets.names import DRIFT_REPORT

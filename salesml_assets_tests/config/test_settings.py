@@ -9,8 +9,9 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 
+from salesml_assets.config.loading import load_settings
 from salesml_assets.config.reference import effective_yaml, reference
-from salesml_assets.config.settings import ConfigurationError, Settings, load_settings
+from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.text import masked, masked_tree
 
 ROOT = Path(__file__).parents[2]

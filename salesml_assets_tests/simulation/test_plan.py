@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from salesml_assets.config.settings import ConfigurationError, Settings, overlaid
+from salesml_assets.config.loading import overlaid
+from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.simulation.plan import Event, Simulation, load_simulation, replayed_weeks
 
 FIRST, LAST = dt.date(2024, 1, 3), dt.date(2024, 12, 12)  # a Wednesday and a Thursday
