@@ -1,4 +1,4 @@
-"""What Dagster loads: assets, checks, job, schedule, sensors and resources, by settings."""
+"""Dagster's entry point: assets, checks, jobs, schedules, sensors and resources, by settings."""
 
 import dagster as dg
 
@@ -25,7 +25,7 @@ from salesml_assets.resources.spark import SparkResource
 
 
 def definitions(settings: Settings) -> dg.Definitions:
-    """Assembles everything for these settings."""
+    """Assembles the definitions for these settings."""
     # Configured at launch, because Dagster then shares the one session with the resources that need it.
     spark = SparkResource.configure_at_launch()
     tables = Lake.from_settings(settings, spark)

@@ -25,7 +25,7 @@ from salesml_assets.config.settings import (
 )
 
 CONFIG_VARIABLE = "SALESML_CONFIG"
-# Variables with the prefix of the settings that are none.
+# Variables with the prefix of the settings that are not settings.
 RESERVED_VARIABLES = {CONFIG_VARIABLE, "SALESML_JAVA", SMTP_USER, SMTP_PASSWORD, SLACK_WEBHOOK}
 
 
@@ -37,7 +37,7 @@ def load_settings(path: Path | str | None = None) -> Settings:
             else none.
 
     Raises:
-        ConfigurationError: A key is unknown, or a value cannot work; the message names the key.
+        ConfigurationError: A key is unknown, or a value is invalid; the message names the key.
     """
     named = path or os.environ.get(CONFIG_VARIABLE)
     file = Path(named) if named else Path("salesml.yaml")
@@ -48,41 +48,41 @@ def load_settings(path: Path | str | None = None) -> Settings:
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        raise ConfigurationError(explain(error)) from None
+        raise ConfigurationError(explain_validation_error(error)) from None
     except SettingsError as error:
         raise ConfigurationError(_explain_variable(error)) from None
     return _with_absolute_paths(settings, file.absolute().parent if file.is_file() else Path.cwd())
 
 
-def overlaid(settings: Settings, values: dict[str, Any], folder: Path) -> Settings:
-    """Settings with other values laid over them, key by key; the environment wins here, too.
+def overlay_settings(settings: Settings, values: dict[str, Any], folder: Path) -> Settings:
+    """Settings with some values overridden, key by key; the environment takes precedence here, too.
 
     Args:
-        settings: The settings below.
-        values: Sections as a settings file has them.
-        folder: Where their relative paths begin.
+        settings: The base settings.
+        values: Overriding sections, as in a settings file.
+        folder: Base folder of relative paths in `values`.
 
     Raises:
-        ConfigurationError: A key is unknown, or a value cannot work.
+        ConfigurationError: A key is unknown, or a value is invalid.
     """
     try:
-        made = Settings(**_merged(settings.model_dump(mode="json", exclude_unset=True), values))
+        made = Settings(**_merge(settings.model_dump(mode="json", exclude_unset=True), values))
     except ValidationError as error:
-        raise ConfigurationError(explain(error)) from None
+        raise ConfigurationError(explain_validation_error(error)) from None
     return _with_absolute_paths(made, folder)
 
 
-def _merged(below: Any, above: Any) -> Any:
+def _merge(below: Any, above: Any) -> Any:
     if not isinstance(below, dict) or not isinstance(above, dict):
         return above
-    return below | {key: _merged(below.get(key), value) for key, value in above.items()}
+    return below | {key: _merge(below.get(key), value) for key, value in above.items()}
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
-    """The mapping that a YAML file holds.
+    """The mapping in a YAML file.
 
     Raises:
-        ConfigurationError: It is no YAML, or no mapping.
+        ConfigurationError: The file is not valid YAML, or not a mapping.
     """
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -92,13 +92,13 @@ def read_yaml(file: Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise ConfigurationError(
-            f"{file.name} has to hold sections (sales:, forecast:, ...), not a {type(values).__name__}"
+            f"{file.name} has to contain sections (sales:, forecast:, ...), not a {type(values).__name__}"
         )
     return values
 
 
 def _reject_unknown_variables() -> None:
-    """Environment variables with our prefix that no section knows are mistakes, too."""
+    """Raises a ConfigurationError for environment variables with the prefix of the settings but no such section."""
     for variable in sorted(setting_variables()):
         section = variable.upper().removeprefix(ENV_PREFIX).split("__")[0].lower()
         if section not in Settings.model_fields:
@@ -108,20 +108,20 @@ def _reject_unknown_variables() -> None:
 
 
 def setting_variables() -> list[str]:
-    """The environment variables that are settings, in whichever case they are written."""
+    """The environment variables that are settings, in any case."""
     return [name for name in os.environ if name.upper().startswith(ENV_PREFIX) and name not in RESERVED_VARIABLES]
 
 
 def _explain_variable(error: SettingsError) -> str:
-    """The variable that stands for a list or a mapping, and is not JSON."""
+    """Message for a list or mapping in an environment variable that is not JSON."""
     section = re.search(r'field "(\w+)"', str(error))
     prefix = f"{ENV_PREFIX}{section.group(1) if section else ''}".upper()
     names = sorted(name for name in setting_variables() if name.upper().startswith(prefix))
     return f"{', '.join(names)}: lists and mappings are JSON, as in {ENV_PREFIX}FORECAST__SERIES='[\"product\"]'"
 
 
-def explain(error: ValidationError) -> str:
-    """What is wrong with which keys, in one line."""
+def explain_validation_error(error: ValidationError) -> str:
+    """One line that names each invalid key and its problem."""
     lines = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
@@ -143,7 +143,9 @@ def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
     planned = known_future.model_copy(update={"path": absolute(known_future.path)} if known_future.path else {})
     root = absolute(settings.lake.root)
     if re.search("[#?]", root):
-        raise ConfigurationError(f"lake.root: tables cannot lie below {root!r}, a name with # or ?: set another folder")
+        raise ConfigurationError(
+            f"lake.root: tables cannot be stored below {root!r} (a name with # or ?): set another folder"
+        )
     return settings.model_copy(
         update={
             "sales": settings.sales.model_copy(update={"path": absolute(settings.sales.path)}),

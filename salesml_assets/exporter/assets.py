@@ -1,4 +1,4 @@
-"""Assets: when they were made, what is in them, whether they are fresh, and what the run that made them used."""
+"""Assets: time of materialization, rows and bytes, freshness, and the resources used by the run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SALES = {"raw_sales": "delivered", "sales": "accepted", "quarantined_sales": "qu
 
 
 def read_assets(instance: dg.DagsterInstance, families: Families) -> None:
-    """All assets that were ever materialized or observed, and not wiped since."""
+    """All assets that were materialized or observed, and not wiped since."""
     records = instance.get_asset_records()
     failed = _failed_runs(instance, [entry.last_run_id for entry in (record.asset_entry for record in records)])
     now = time.time()

@@ -73,7 +73,7 @@ def decide(losses: pd.DataFrame, metrics: pd.DataFrame, champion: str | None, se
     """Applies the promotion rule.
 
     A challenger wins when its WAPE is lower than the champion's beyond chance (`paired_test`, corrected for the
-    number of challengers, at `promotion.alpha`) and by at least `promotion.least_gain`, it beats the seasonal
+    number of challengers, at `promotion.alpha`) and by at least `promotion.min_gain`, it beats the seasonal
     naive beyond chance, and its |bias| is within `training.max_bias` (or the least of all, where none is within).
     Of several, the one with the lowest WAPE wins. Without a champion the seasonal naive has to be beaten; if
     nothing does, it becomes the production model. With a champion that nothing beats, the champion stays.
@@ -139,7 +139,7 @@ def _test(losses: pd.DataFrame, champion: str, challenger: str, settings: Settin
 
 def _objection(entry: Challenger, challengers: int, settings: Settings) -> str | None:
     """What keeps a challenger from winning, as the end of a sentence; None where nothing does."""
-    gain, least = entry.relative_gain, settings.promotion.least_gain
+    gain, least = entry.relative_gain, settings.promotion.min_gain
     if entry.difference <= 0:
         return f"is no better (WAPE {entry.wape:.3f})"
     if not entry.sound:

@@ -78,7 +78,7 @@ def report_data(
         settings={
             "folds": settings.training.folds,
             "significance level": settings.promotion.alpha,
-            "least worthwhile gain": settings.promotion.least_gain,
+            "least worthwhile gain": settings.promotion.min_gain,
             "returns": settings.sales.returns,
             "gaps": settings.sales.gaps,
         },

@@ -79,7 +79,7 @@ def test_significant_but_too_small_a_gain_is_not_enough() -> None:
     assert not found.promoted
     assert found.challengers[0].p_value_adjusted < 0.05
     assert "0.4% better, less than the 0.5% that makes a change worthwhile" in found.reason
-    generous = SETTINGS.model_copy(update={"promotion": SETTINGS.promotion.model_copy(update={"least_gain": 0.0})})
+    generous = SETTINGS.model_copy(update={"promotion": SETTINGS.promotion.model_copy(update={"min_gain": 0.0})})
     assert decide(losses, metrics_of(losses), "moving_average", generous).winner == "xgboost"
 
 
@@ -160,7 +160,7 @@ def test_an_identical_copy_of_the_champion_is_never_promoted(
 ) -> None:
     losses = simulated_losses(np.random.default_rng(seed), NAMES, gains, horizon=14)
     losses[name] = losses[champion]
-    generous = SETTINGS.model_copy(update={"promotion": SETTINGS.promotion.model_copy(update={"least_gain": 0.0})})
+    generous = SETTINGS.model_copy(update={"promotion": SETTINGS.promotion.model_copy(update={"min_gain": 0.0})})
     found = decide(losses, metrics_of(losses), champion, generous)
     assert found.winner != name
     copy = next(entry for entry in found.challengers if entry.algorithm == name)
@@ -178,7 +178,7 @@ def test_whoever_wins_has_earned_it(gains: list[float], champion: str | None, se
     entry = next(entry for entry in found.challengers if entry.algorithm == found.winner)
     assert found.promoted
     assert entry.p_value_adjusted <= 0.05
-    assert entry.relative_gain >= SETTINGS.promotion.least_gain
+    assert entry.relative_gain >= SETTINGS.promotion.min_gain
     assert entry.beats_naive is not False
     assert Decision.model_validate_json(found.model_dump_json()) == found
 
