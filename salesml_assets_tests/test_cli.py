@@ -200,7 +200,7 @@ def test_an_interrupt_ends_the_run_cleanly(project, monkeypatch, instance):
         code = process.wait(timeout=60)
 
     assert (second.returncode, second.stderr) == (
-        1, "Another `salesml run` is at work in this project: wait until it has ended.\n",
+        1, "Another `salesml run` is running in this project: wait until it has ended.\n",
     )  # fmt: skip
     assert code == 130
     assert (project / "err").read_text() == "interrupted\n"

@@ -152,9 +152,7 @@ def check_python() -> None:
     """
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         versions = f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
-        raise SetupError(
-            f"{sys.executable} is Python {sys.version.split()[0]}; needed is {versions}: make PYTHON=..."
-        )
+        raise SetupError(f"{sys.executable} is Python {sys.version.split()[0]}; needed is {versions}: make PYTHON=...")
     if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
         package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
         raise SetupError(

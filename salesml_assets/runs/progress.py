@@ -26,7 +26,7 @@ MODEL_COLUMNS = {
     "algorithm": "algorithm", "wape": "WAPE", "rmse": "RMSE", "mae": "MAE", "r2": "R²", "bias": "bias",
     "coverage80": "in 80 %", "seconds": "seconds",
 }  # fmt: skip
-WRAPPERS = re.compile(r"Dagster(Execution|ResourceFunction|UserCode)\w*Error$|StepFailure$|RetryRequestedFromPolicy$")
+WRAPPERS = re.compile(r"Dagster(Execution|ResourceFunction|UserCode)\w*Error$|Failure$|RetryRequestedFromPolicy$")
 # Under a retry policy Dagster requests a retry after an interrupt, too; after an error, under the policy's name.
 INTERRUPTIONS = {"DagsterExecutionInterruptedError", "KeyboardInterrupt", "RetryRequested"}
 SHARES = {"wape", "bias", "coverage80"}

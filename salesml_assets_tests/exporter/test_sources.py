@@ -72,7 +72,7 @@ def test_a_source_that_hangs_fails_alone_and_comes_back(monkeypatch, caplog):
     assert later["salesml_run_queue_length", ""] == 7
     assert slow.reads == 1
     assert [record.getMessage() for record in caplog.records] == [
-        "runs: no answer within 0.2 s", "runs: can be read again"
+        "runs: no answer within 0.2 s", "runs: is readable again"
     ]  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def test_only_the_last_state_is_kept(folder: SimulationFolder) -> None:
     state.first_model = "1-abc"
     folder.save_checkpoint(state)
     folder.save_checkpoint(state)
-    assert [file.name for file in folder.kept.iterdir()] == ["0-trained"]
+    assert [file.name for file in folder.checkpoints.iterdir()] == ["0-trained"]
     assert folder.load("a") == state
 
 
@@ -70,7 +70,7 @@ def test_a_state_that_was_not_kept_to_its_end_is_not_there(folder: SimulationFol
     state = new_state()
     folder.storage.mkdir()
     folder.save_checkpoint(state)
-    (folder.kept / "0-trained").mkdir()  # killed between the copy and the state
+    (folder.checkpoints / "0-trained").mkdir()  # killed between the copy and the state
     (folder.root / ".state.json").write_text("{")
     loaded = folder.load("a")
     assert loaded == state
