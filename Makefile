@@ -1,4 +1,4 @@
-# `make run`, `make test` and `make ui` need Python 3.11 to 3.14 and nothing else; the set-up does the rest, once.
+# `make run`, `make test` and `make ui` need only Python 3.11 to 3.14; the set-up installs everything else, once.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null \
 	&& command -v $$python && break; done)
@@ -13,40 +13,40 @@ SETUP = $(if $(PYTHON),$(PYTHON) tools/setup.py,$(error There is no Python 3.11 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
-run: setup  ## Materialize the whole graph by salesml.yaml (ARGS='--help' for options)
+run: setup  ## Materialize the whole graph with the settings of salesml.yaml (ARGS='--help' for options)
 	@$(BIN)/salesml run $(ARGS)
 
 ui: setup  ## Open the Dagster UI on the same state
 	@$(BIN)/salesml ui $(ARGS)
 
-test: setup-dev  ## Run all tests (ARGS='-k name' for some, ARGS='-n 0' for one after the other)
+test: setup-dev  ## Run all tests (ARGS='-k name' for a selection, ARGS='-n 0' without parallel workers)
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: setup-dev  ## Lint, format, types, walls between the rooms
+check: setup-dev  ## Lint, format, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-benchmark: setup  ## This project beside two peers, in one go; hours (ARGS='--help' for parts)
+benchmark: setup  ## Benchmark this project and two peers; takes hours (ARGS='--help' for parts)
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 
-format: setup-dev  ## Format, and mend what can be mended
+format: setup-dev  ## Format, and fix what can be fixed automatically
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 setup:  ## Environment, packages and jars for runs
 	@$(SETUP)
 
-setup-dev:  ## The same, with the tools for tests and checks
+setup-dev:  ## Set-up, including the tools for tests and checks
 	@$(SETUP) --dev
 
-# Needs uv. The locks hold versions and hashes and no addresses; a new pyproject.toml keeps old versions where it can.
+# Needs uv. The locks contain versions and hashes, no addresses; locked versions are kept where pyproject.toml allows.
 COMPILE := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-header --extra build
-lock:  ## Write the locks anew, for a changed pyproject.toml (UPGRADE=--upgrade for new versions)
+lock:  ## Recompile the locks after a change of pyproject.toml (UPGRADE=--upgrade for new versions)
 	$(COMPILE) $(UPGRADE) --output-file requirements.lock
 	$(COMPILE) $(UPGRADE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 
-clean:  ## Remove the environment and the jars; the lake stays
+clean:  ## Remove the environment and the jars; keeps the lake
 	rm -rf .venv .salesml/jars .salesml/java

@@ -16,7 +16,7 @@ import time
 def main() -> None:
     """Command line."""
     source, out = sys.argv[1:]
-    from salesml_assets.config.settings import load_settings
+    from salesml_assets.config.loading import load_settings
     from salesml_assets.forecasting.features import add_features, feature_spec
     from salesml_assets.spark.partitions import map_series
     from salesml_assets.spark.session import spark_session

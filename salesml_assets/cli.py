@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from salesml_assets.config.settings import ConfigurationError, Settings, load_settings, overlaid
+from salesml_assets.config.loading import load_settings, overlay_settings
+from salesml_assets.config.settings import ConfigurationError, Settings
+from salesml_assets.names import RAW_SALES
 from salesml_assets.runs.project import WORKSPACE, BusyError, enter_project, run_lock
 from salesml_assets.text import masked
 
@@ -24,14 +26,13 @@ if TYPE_CHECKING:
     from salesml_assets.runs.progress import Progress
     from salesml_assets.simulation.plan import Simulation
 
-FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 ERROR_LOG = Path(".salesml") / "error.log"
 SPARK_LOG = Path(".salesml") / "spark.log"
-SOURCE = "raw_sales"  # the asset that reads the source
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Sales forecasting.")
-export_app = typer.Typer(no_args_is_help=True, help="Take results out of the lake.")
-models_app = typer.Typer(no_args_is_help=True, help="The production model's versions.")
+export_app = typer.Typer(no_args_is_help=True, help="Export results from the lake.")
+models_app = typer.Typer(no_args_is_help=True, help="Versions of the production model.")
 app.add_typer(export_app, name="export")
 app.add_typer(models_app, name="models")
 
@@ -41,17 +42,17 @@ def run(
     select: Annotated[
         str | None,
         typer.Option(
-            help="Assets to materialize: 'sales,features', '*panel' (and all before), 'panel*' (and all after)."
+            help="Assets to materialize: 'sales,features', '*panel' (and all upstream), 'panel*' (and all downstream)."
         ),
     ] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="YYYY-MM", help="Load the months from this one on; default: the whole source.")
+        str | None, typer.Option(metavar="YYYY-MM", help="Load this and later months; default: the whole source.")
     ] = None,
     summary: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="Keep the times of all assets here.")
+        Path | None, typer.Option(metavar="FILE.json", help="Write the times of all assets to this file.")
     ] = None,
 ) -> None:
-    """Materialize all assets, or some, and show what came out."""
+    """Materialize all assets, or a selection, and show the results."""
     target = summary.absolute() if summary else None
     home = enter_project()
     settings = load_settings()
@@ -112,9 +113,9 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
             with run_lock(home):
                 close_lost_runs(instance)
         except BusyError:
-            pass  # a run is going on: the UI shows it
+            pass  # a run is in progress: the UI shows it
     typer.echo(f"Dagster UI: http://127.0.0.1:{port}", err=True)
-    # Dagster stops its processes by this signal, which those that a script starts in the background ignore.
+    # Dagster stops its processes by SIGINT, which processes started in the background of a script ignore.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     command = [sys.executable, "-m", "dagster", "dev", "-w", WORKSPACE, "-h", "127.0.0.1", "-p", str(port)]
     os.execv(command[0], command)
@@ -130,42 +131,42 @@ def metrics(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on th
 
 @app.command()
 def simulate(
-    plan: Annotated[Path, typer.Argument(metavar="SIMULATION.yaml", help="What is replayed.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The simulation's folder; the same command goes on.")],
+    plan: Annotated[Path, typer.Argument(metavar="SIMULATION.yaml", help="The simulation file.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the simulation; the same command resumes it.")],
 ) -> None:
-    """Replay past sales week by week through sensors, checks and jobs, and report what was seen when."""
+    """Replay past sales week by week through sensors, checks and jobs, and report drift, retrains and errors."""
     from salesml_assets.simulation.plan import load_simulation
 
     file, root = plan.absolute(), out.absolute()
     home = enter_project()
     simulation = load_simulation(file)
-    settings = overlaid(load_settings(), simulation.settings, file.parent)
+    settings = overlay_settings(load_settings(), simulation.settings, file.parent)
     with ExitStack() as stack:
         stack.enter_context(run_lock(root))
         _simulate(stack, home, simulation, settings, root)
 
 
 def main() -> None:
-    """Runs the command. Errors of use are one line; other failures name what failed."""
+    """Runs the command. A usage error is one line; other failures name the failed step."""
     from salesml_assets.lake.store import LakeError
 
     try:
         app()
     except ConfigurationError as error:
-        _complain(str(error))
-        sys.exit(MISUSED)
+        _print_error(str(error))
+        sys.exit(USAGE_ERROR)
     except (LakeError, BusyError) as error:
-        _complain(str(error))
+        _print_error(str(error))
         sys.exit(FAILED)
     except KeyboardInterrupt:
-        _complain("interrupted")
+        _print_error("interrupted")
         sys.exit(INTERRUPTED)
-    except Exception as error:  # of Spark, of the object store, or a mistake of ours: kept for whoever looks into it
+    except Exception as error:  # of Spark, the object store, or a bug: kept in a file for diagnosis
         ERROR_LOG.parent.mkdir(parents=True, exist_ok=True)
         java = SPARK_LOG.read_text(encoding="utf-8", errors="replace") if SPARK_LOG.is_file() else ""
         ERROR_LOG.write_text(masked(f"{traceback.format_exc()}\n{java}".rstrip() + "\n"), encoding="utf-8")
         reason = str(error).strip().partition("\n")[0]
-        _complain(f"{type(error).__name__}: {reason} (details: {ERROR_LOG.absolute()})")
+        _print_error(f"{type(error).__name__}: {reason} (details: {ERROR_LOG.absolute()})")
         sys.exit(FAILED)
 
 
@@ -187,21 +188,21 @@ def _run(
         close_lost_runs(instance)
         request = RetrainRun(home, select)
         first = None
-        if SOURCE in request.names:
-            show("looking at the source ...")
+        if RAW_SALES in request.names:
+            show("checking the source ...")
             first = _first_month(stack, settings)
         months = request.months(since, first)
-        for happened in request.execute(instance, months, full=since is None):
-            if isinstance(happened, dg.DagsterEvent):
-                progress.follow(happened, time.monotonic())
+        for event in request.execute(instance, months, full=since is None):
+            if isinstance(event, dg.DagsterEvent):
+                progress.follow(event, time.monotonic())
                 show(progress.current)
             else:
-                run = happened
+                run = event
     seconds = time.monotonic() - started
     if summary:
         write_summary(summary, progress, run.run_id, seconds, run.is_success)
     if not run.is_success:
-        return _explain(progress)
+        return _print_failures(progress)
     print_models(console, progress)
     console.print(f"Done in {seconds:.0f} s.", highlight=False)
     return 0
@@ -226,19 +227,19 @@ def _simulate(stack: ExitStack, home: Path, simulation: Simulation, settings: Se
                 print_week(console, simulation, state)
                 page = write_report(root, simulation, state, settings)
         except ReplayError as error:
-            _complain(str(error))
+            _print_error(str(error))
             raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
-            _complain("interrupted; the same command goes on with the week that was begun")
+            _print_error("interrupted; the same command resumes with the interrupted week")
             raise typer.Exit(INTERRUPTED) from None
     print_weeks(console, simulation, state)
     console.print(f"[bold]Report:[/bold] {page}", soft_wrap=True, highlight=False)
 
 
 def _first_month(stack: ExitStack, settings: Settings) -> str:
-    """The source's first month, 'yyyy-MM', after a look at whether the settings can work on it.
+    """The source's first month, 'yyyy-MM', after a check that the settings fit the source.
 
-    The Spark session that this takes is the one that the run goes on with.
+    The run continues with the Spark session that is started here.
     """
     from salesml_assets.quality.source import preflight
     from salesml_assets.spark.session import spark_session
@@ -248,21 +249,21 @@ def _first_month(stack: ExitStack, settings: Settings) -> str:
     return f"{preflight(session, settings).first_date:%Y-%m}"
 
 
-def _explain(progress: Progress) -> int:
-    """Says on standard error why the run failed; the exit code."""
+def _print_failures(progress: Progress) -> int:
+    """Prints to standard error why the run failed; returns the exit code."""
     if progress.interrupted:
-        _complain("interrupted")
+        _print_error("interrupted")
         return INTERRUPTED
     for failure in progress.failures:
         wrong_settings = failure.kind == ConfigurationError.__name__
-        _complain(failure.message if wrong_settings else f"{failure.step} failed: {failure.kind}: {failure.message}")
+        _print_error(failure.message if wrong_settings else f"{failure.step} failed: {failure.kind}: {failure.message}")
     kinds = {failure.kind for failure in progress.failures}
-    return MISUSED if kinds == {ConfigurationError.__name__} else FAILED
+    return USAGE_ERROR if kinds == {ConfigurationError.__name__} else FAILED
 
 
 @contextmanager
 def _own_console() -> Iterator[Console]:
-    """A console on the terminal itself: during a run Dagster sends the process's output to its own files."""
+    """A console on the terminal itself: during a run Dagster redirects the process's output to its own files."""
     from rich.console import Console
 
     with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as stream:
@@ -271,7 +272,7 @@ def _own_console() -> Iterator[Console]:
 
 @contextmanager
 def _errors_in(file: Path) -> Iterator[None]:
-    """What is started inside keeps its error output in a file: Java and its Python workers talk a lot."""
+    """Redirects standard error to a file for processes started inside: Java and its Python workers are verbose."""
     file.parent.mkdir(parents=True, exist_ok=True)
     terminal = os.dup(2)
     try:
@@ -285,17 +286,17 @@ def _errors_in(file: Path) -> Iterator[None]:
 
 @contextmanager
 def _spinner(console: Console) -> Iterator[Callable[[str], None]]:
-    """What is being done just now, in the terminal's last line; nothing where there is no terminal."""
+    """Shows the current activity in the terminal's last line; nothing without a terminal."""
     from rich.live import Live
     from rich.spinner import Spinner
 
     spinner = Spinner("dots", "starting ...")
-    # What assets print belongs into Dagster's logs: it is not sent to this console.
+    # Output of assets belongs in Dagster's logs, not in this console.
     with Live(spinner, console=console, transient=True, redirect_stdout=False, redirect_stderr=False):
         yield lambda text: spinner.update(text=text)
 
 
-def _complain(text: str) -> None:
+def _print_error(text: str) -> None:
     from rich.console import Console
     from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""What Dagster loads: assets, checks, job, schedule, sensors and resources, by settings."""
+"""Dagster's entry point: assets, checks, jobs, schedules, sensors and resources, by settings."""
 
 import dagster as dg
 
@@ -15,7 +15,8 @@ from salesml_assets.automation.jobs import load_job, retrain_job, weekly_schedul
 from salesml_assets.automation.new_sales import new_sales_sensor
 from salesml_assets.automation.policies import refresh_sensor, with_policies
 from salesml_assets.checks import all_checks
-from salesml_assets.config.settings import Settings, load_settings
+from salesml_assets.config.loading import load_settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.notifications.sensors import notification_sensors
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import DeltaIOManager, Lake
@@ -24,7 +25,7 @@ from salesml_assets.resources.training import Training
 
 
 def definitions(settings: Settings) -> dg.Definitions:
-    """Assembles everything for these settings."""
+    """Assembles the definitions for these settings."""
     # Configured at launch, because Dagster then shares the one session with the resources that need it.
     spark = SparkResource.configure_at_launch()
     tables = Lake.from_settings(settings, spark)

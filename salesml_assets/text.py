@@ -1,4 +1,4 @@
-"""Text that may be shown: without secrets, on one line, printable."""
+"""Makes text safe to show: secrets masked, one line, printable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAME = re.compile(r"secret|password|passwd|token|credential|access[._-]?key|pri
 
 
 def masked(text: str) -> str:
-    """The text with user and password of every address in it hidden.
+    """The text with user, password and secret parameters of every address masked.
 
     >>> masked("s3a://key:secret@bucket/lake and http://host/a?token=abc&page=2")
     's3a://***@bucket/lake and http://host/a?token=***&page=2'
@@ -22,7 +22,7 @@ def masked(text: str) -> str:
 
 
 def masked_tree(value: Any, name: str = "") -> Any:
-    """Dictionaries and lists of settings with every secret hidden: addresses as above, and what a key calls a secret.
+    """Dictionaries and lists with secrets masked: in addresses, and values whose key names a secret.
 
     >>> masked_tree({"fs.s3a.secret.key": "abc", "path": "data"})
     {'fs.s3a.secret.key': '***', 'path': 'data'}
@@ -39,7 +39,7 @@ def masked_tree(value: Any, name: str = "") -> Any:
 def clean(text: object, width: int = 200) -> str:
     r"""One line of printable text of at most `width` characters.
 
-    Names come from source data: control characters and lone surrogates would make the page invalid.
+    Names come from source data: control characters and lone surrogates would make an HTML page invalid.
 
     >>> clean("a\tb\x00c"), clean("abcdef", 4)
     ('a bc', 'abc…')

@@ -25,7 +25,7 @@ from deltalake import write_deltalake
 from pyarrow import parquet
 
 from salesml_assets import cli
-from salesml_assets.automation.jobs import JOB
+from salesml_assets.automation.jobs import RETRAIN_JOB
 from salesml_assets.names import FULL_LOAD_TAG, RANGE_TAGS
 from salesml_assets.runs.execution import COMMAND_TAGS, close_dead_runs, close_lost_runs
 
@@ -113,7 +113,9 @@ def test_a_run_shows_each_asset_and_check_and_what_came_out(salesml, instance, p
             assert len(kept.get_materialized_partitions(dg.AssetKey(name))) == 4
         # What the UI asks for on the job's page.
         assert (
-            kept.get_runs_count(dg.RunsFilter(job_name=JOB, tags={".dagster/repository": "__repository__@salesml"}))
+            kept.get_runs_count(
+                dg.RunsFilter(job_name=RETRAIN_JOB, tags={".dagster/repository": "__repository__@salesml"})
+            )
             == 1
         )
 
@@ -144,8 +146,8 @@ def test_selected_assets_and_months(salesml, instance):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--since", "2010-12"], "--since 2010-12: the months go from 2011-01 to 2011-04"),
-        (["--since", "march"], "--since march: the months go from 2011-01 to 2011-04"),
+        (["--since", "2010-12"], "--since 2010-12: has to be between 2011-01 and 2011-04"),
+        (["--since", "march"], "--since march: has to be between 2011-01 and 2011-04"),
         (["--select", "sails"], "--select sails"),
     ],
 )
@@ -198,7 +200,7 @@ def test_an_interrupt_ends_the_run_cleanly(project, monkeypatch, instance):
         code = process.wait(timeout=60)
 
     assert (second.returncode, second.stderr) == (
-        1, "Another `salesml run` is at work in this project: wait until it has ended.\n",
+        1, "Another `salesml run` is running in this project: wait until it has ended.\n",
     )  # fmt: skip
     assert code == 130
     assert (project / "err").read_text() == "interrupted\n"

@@ -1,10 +1,10 @@
-"""Sets the project up: environment, locked packages, Spark's jars. Needs Python 3.11 and its standard library only.
+"""Sets the project up: environment, locked packages, Spark's jars. Needs only Python 3.11 and its standard library.
 
-    python3 tools/setup.py          what runs need
-    python3 tools/setup.py --dev    what tests and checks need besides
+    python3 tools/setup.py          packages for runs
+    python3 tools/setup.py --dev    also the tools for tests and checks
 
-A stamp says for which files the environment was made: as long as they stay the same, there is nothing to do, and no
-network is needed. An environment without a stamp was broken off, and is made anew.
+A stamp records the files from which the environment was built: while they are unchanged, there is nothing to do, and no
+network is needed. An environment without a stamp is incomplete and is rebuilt.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOCKS = {"run": "requirements.lock", "dev": "requirements-dev.lock"}
 JARS_LOCK = "salesml_assets/spark/jars.lock"
 STATE = ".salesml"
 BUILD_TOOL = "setuptools"
-# Settings of the user's pip under which packages would land elsewhere, or other ones than the locked.
+# pip settings of the user under which packages would be installed elsewhere, or in other versions than locked.
 PIP_SETTINGS_TO_IGNORE = (
     "PIP_TARGET",
     "PIP_PREFIX",
@@ -39,7 +39,7 @@ PIP_SETTINGS_TO_IGNORE = (
 
 
 class SetupError(Exception):
-    """The set-up cannot go on; the message names the mend."""
+    """The set-up failed; the message says how to fix it."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,20 +53,20 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"\nset-up: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nset-up: broken off; the next one starts where it is needed", file=sys.stderr)
+        print("\nset-up: interrupted; the next one continues where needed", file=sys.stderr)
         return 130
     return 0
 
 
 def set_up(root: Path, kind: str) -> None:
-    """Brings the environment below `root` to what the locks say.
+    """Updates the environment below `root` to the locked packages.
 
     Args:
         root: The project's folder.
-        kind: "run", or "dev" for the tools of tests and checks besides.
+        kind: "run", or "dev" to include the tools for tests and checks.
 
     Raises:
-        SetupError: This Python does not fit, a step failed, or there is no network where one is needed.
+        SetupError: This Python is unsupported, a step failed, or a network is needed and missing.
     """
     environment = root / ".venv"
     packages, jars = fingerprint(root, kind), {JARS_LOCK: file_hash(root / JARS_LOCK)}
@@ -76,7 +76,7 @@ def set_up(root: Path, kind: str) -> None:
     start = time.monotonic()
     if not covers(known, packages):
         check_python()
-        if known is None or known.get("folder") != packages["folder"]:  # one that was moved or copied cannot be mended
+        if known is None or known.get("folder") != packages["folder"]:  # a moved or copied one is unusable
             say(f"1/4 environment .venv with Python {sys.version.split()[0]}")
             make_environment(environment)
         stamp_path(environment).unlink(missing_ok=True)  # incomplete from here on
@@ -97,14 +97,14 @@ def say(line: str) -> None:
     print(f"set-up: {line}", flush=True)
 
 
-# --- the stamp
+# --- stamp
 
 
 def fingerprint(root: Path, kind: str) -> dict[str, str]:
-    """What an environment is made from. That of tests holds all that runs need."""
+    """Hashes of the files from which an environment is built. A "dev" environment includes everything runs need."""
     names = [LOCKS["run"], LOCKS["dev"]] if kind == "dev" else [LOCKS["run"]]
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    # Of the project itself, what pip looks at: a new rule of a linter makes no new environment.
+    # Only the sections that pip reads: a new linter rule does not rebuild the environment.
     parts = json.dumps([project.get("project"), project.get("build-system")], sort_keys=True)
     stamp = {"folder": str(root / ".venv"), "project": hashlib.sha256(parts.encode()).hexdigest()}
     return stamp | {name: file_hash(root / name) for name in names}
@@ -116,12 +116,12 @@ def file_hash(path: Path) -> str:
 
 
 def stamp_path(environment: Path) -> Path:
-    """Where the stamp lies: in the environment, so that both go together."""
+    """Path of the stamp: inside the environment, so that both are deleted together."""
     return environment / "salesml-setup.json"
 
 
 def read_stamp(environment: Path) -> dict[str, str] | None:
-    """The stamp, if there is one and its Python can be started."""
+    """The stamp; None if it is missing or the environment's Python cannot be started."""
     try:
         stamp: dict[str, str] = json.loads(stamp_path(environment).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -129,26 +129,26 @@ def read_stamp(environment: Path) -> dict[str, str] | None:
     return stamp if os.access(environment / "bin" / "python", os.X_OK) else None
 
 
-def write_stamp(environment: Path, made: dict[str, str]) -> None:
-    """Says what the environment was made from."""
+def write_stamp(environment: Path, stamp: dict[str, str]) -> None:
+    """Records the files from which the environment was built."""
     fresh = stamp_path(environment).with_suffix(".new")
-    fresh.write_text(json.dumps(made, indent=2), encoding="utf-8")
+    fresh.write_text(json.dumps(stamp, indent=2), encoding="utf-8")
     fresh.replace(stamp_path(environment))
 
 
 def covers(known: dict[str, str] | None, wanted: dict[str, str]) -> bool:
-    """Whether all that is wanted is there. More may be there: the tools for tests do not disturb a run."""
+    """Whether the stamp contains everything wanted; additional entries (tools for tests) are allowed."""
     return known is not None and wanted.items() <= known.items()
 
 
-# --- the steps
+# --- steps
 
 
 def check_python() -> None:
-    """Whether this Python can make the environment.
+    """Checks that this Python can build the environment.
 
     Raises:
-        SetupError: Its version does not fit, or its parts for environments are missing.
+        SetupError: Its version is unsupported, or venv or pip is missing.
     """
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         versions = f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
@@ -162,14 +162,14 @@ def check_python() -> None:
 
 
 def has_jars(root: Path) -> bool:
-    """Whether Spark's jars are there: users remove the project's state to begin anew."""
+    """Whether Spark's jars are installed: users may delete the project's state to start over."""
     lines = (root / JARS_LOCK).read_text(encoding="utf-8").splitlines()
     jars = [line.split()[0].split(":") for line in lines]
     return all((root / STATE / "jars" / f"{name}-{version}.jar").is_file() for _, name, version in jars)
 
 
 def make_environment(environment: Path) -> None:
-    """Makes an empty environment in place of what is there."""
+    """Creates an empty environment, replacing any existing one."""
     if environment.is_symlink() or environment.is_file():
         environment.unlink()
     elif environment.exists():
@@ -178,22 +178,22 @@ def make_environment(environment: Path) -> None:
 
 
 def pinned_names(lock: Path) -> list[str]:
-    """Names of the packages that a lock pins for this system or another."""
+    """Names of all packages in a lock, for any system."""
     lines = lock.read_text(encoding="utf-8").splitlines()
     return [line.partition("==")[0] for line in lines if "==" in line and not line.startswith((" ", "#"))]
 
 
 def requirement(lock: Path, name: str) -> str:
-    """A package's lines in a lock: its version and its hashes."""
+    """The lines of a package in a lock: version and hashes."""
     lines = lock.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
     return next(line for line in lines if line.startswith(f"{name}=="))
 
 
 def install_packages(environment: Path, lock: Path) -> None:
-    """Installs what a lock pins, checked by hash.
+    """Installs the locked packages, verified by hash.
 
-    pyspark comes as sources: the tool that builds it is in the lock, too, and installed first, since pip would
-    otherwise fetch whatever is the newest.
+    pyspark is a source package: its build tool is locked, too, and installed first, because pip would otherwise
+    download the newest version.
     """
     first = environment / "build-tool.txt"
     first.write_text(requirement(lock, BUILD_TOOL) + "\n", encoding="utf-8")
@@ -203,12 +203,12 @@ def install_packages(environment: Path, lock: Path) -> None:
 
 
 def install_project(environment: Path, root: Path) -> None:
-    """Makes the project importable where it lies, and `salesml` a command; this needs no network."""
+    """Installs the project in editable mode, with the command `salesml`; needs no network."""
     pip(environment, "install", "--no-index", "--no-deps", "--no-build-isolation", "--editable", root)
 
 
 def pip(environment: Path, *arguments: str | Path) -> None:
-    """Runs the environment's pip, with the user's settings as far as they concern where packages come from."""
+    """Runs the environment's pip, with those settings of the user that concern package sources."""
     variables = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
     variables |= dict.fromkeys(PIP_SETTINGS_TO_IGNORE, "") | {"PIP_USER": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     command = [environment / "bin" / "python", "-m", "pip", *arguments, "--no-input", "--progress-bar", "off"]
@@ -225,21 +225,21 @@ def run(
 
     Args:
         command: The command and its arguments.
-        cwd: Where it runs.
+        cwd: Working directory.
         env: Its environment variables; default: this process's.
-        counted: If given, its lines are kept back, and a sign of life is printed for each tenth that begins with this.
+        counted: If given, the output is suppressed, and progress is printed for every tenth line with this prefix.
 
     Raises:
-        SetupError: It failed; the message holds the end of what it said.
+        SetupError: The command failed; the message contains the end of its output.
     """
     texts = [str(part) for part in command]
-    said: deque[str] = deque(maxlen=25)
+    tail: deque[str] = deque(maxlen=25)
     count = 0
     with subprocess.Popen(
         texts, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as process:
         for line in process.stdout or ():
-            said.append(line.rstrip())
+            tail.append(line.rstrip())
             if counted is None:
                 print(line, end="", flush=True)
             elif line.startswith(counted):
@@ -247,7 +247,7 @@ def run(
                 if count % 10 == 0:
                     say(f"    {count} packages, {line.removeprefix(counted).split()[0]}")
     if process.returncode:
-        end = "" if counted is None else "\n".join(["", *said])
+        end = "" if counted is None else "\n".join(["", *tail])
         raise SetupError(f"`{' '.join(texts[:4])} ...` failed{end}")
 
 

@@ -16,7 +16,7 @@ from benchmarks.daemon.platform import Platform
 from benchmarks.daemon.shop import START, WEEK, sales, weeks_of
 from salesml_assets.config.settings import Settings
 from salesml_assets.lake.store import Lakehouse
-from salesml_assets.simulation.events import happen, hit_products
+from salesml_assets.simulation.events import apply_event, hit_products
 from salesml_assets.simulation.plan import Event
 from salesml_assets.simulation.source import WEEKS_OF_VOLUME
 
@@ -88,7 +88,9 @@ def trial(
     def deliver(*counts: int) -> None:
         nonlocal week, rows
         for count in counts:
-            drop = pl.concat(happen(parts[first + week + more], event, hit, number, settings) for more in range(count))
+            drop = pl.concat(
+                apply_event(parts[first + week + more], event, hit, number, settings) for more in range(count)
+            )
             week += count
             rows += drop.height
             platform.deliver(f"week{week}", drop)

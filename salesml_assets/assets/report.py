@@ -4,7 +4,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from salesml_assets.assets.evaluation import GROUP, latest_comparison
 from salesml_assets.checks import all_checks
@@ -20,6 +19,7 @@ from salesml_assets.names import (
 )
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Lake
+from salesml_assets.runs.dagster_internals import AssetCheckExecutionRecordStatus
 from salesml_assets.runs.usage import usage_of_run
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Once a week: the files of table versions that are older than `lake.keep_days` are removed. No Java is started."""
+"""The weekly job that removes files of table versions older than `lake.keep_days`, without starting Java."""
 
 from collections.abc import Iterable
 
@@ -10,16 +10,16 @@ from salesml_assets.lake import maintenance
 from salesml_assets.names import FORECASTS
 from salesml_assets.resources.lake import Lake
 
-JOB = "clean_up"
+CLEAN_UP_JOB = "clean_up"
 CRON = "0 3 * * 0"  # the day before the weekly retrain, by default
-LONGER = {FORECASTS: HISTORY_DAYS}  # past forecasts are compared with what came of them
+KEEP_DAYS = {FORECASTS: HISTORY_DAYS}  # past forecasts are joined with actuals
 
 
 def clean_up_job(assets: Iterable[dg.AssetsDefinition], settings: Settings) -> dg.JobDefinition:
-    """Goes through the tables of all assets.
+    """The job over the tables of all assets.
 
     Args:
-        assets: The assets; what has no table is passed over.
+        assets: The assets; those without a table are skipped.
         settings: The settings.
     """
     names = sorted("/".join(key.path) for each in assets for key in each.keys)
@@ -28,12 +28,14 @@ def clean_up_job(assets: Iterable[dg.AssetsDefinition], settings: Settings) -> d
     def remove_old_files(context: dg.OpExecutionContext, tables: Lake) -> None:
         removed = {}
         for name in filter(tables.exists, names):
-            removed[name] = maintenance.remove_old_files(tables.tables, name, LONGER.get(name, settings.lake.keep_days))
+            removed[name] = maintenance.remove_old_files(
+                tables.tables, name, KEEP_DAYS.get(name, settings.lake.keep_days)
+            )
             context.log.info(f"{name}: {removed[name]:,} files removed")
         context.add_output_metadata({"files removed": sum(removed.values()), "by table": removed})
 
     @dg.job(
-        name=JOB,
+        name=CLEAN_UP_JOB,
         description="Remove files of old versions of the tables.",
         tags=run_tags(settings),
         executor_def=dg.in_process_executor,
@@ -45,10 +47,10 @@ def clean_up_job(assets: Iterable[dg.AssetsDefinition], settings: Settings) -> d
 
 
 def weekly_clean_up(settings: Settings) -> dg.ScheduleDefinition:
-    """Runs the job each week, from the start."""
+    """The weekly schedule of the job; running by default."""
     return dg.ScheduleDefinition(
         name="weekly_clean_up",
-        job_name=JOB,
+        job_name=CLEAN_UP_JOB,
         cron_schedule=CRON,
         execution_timezone=settings.automation.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,

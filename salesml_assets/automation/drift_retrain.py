@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import dagster as dg
 
 from salesml_assets.automation.history import Made, table_history
-from salesml_assets.automation.jobs import JOB, partition_range_tags
+from salesml_assets.automation.jobs import RETRAIN_JOB, partition_range_tags
 from salesml_assets.config.settings import Settings
 from salesml_assets.drift.retrain import Evaluation, Retrain, RetrainRules, should_retrain
 from salesml_assets.names import DRIFT_REPORT, DRIFT_WEEK_TAG, PRODUCTION_MODEL, STARTED_BY_TAG
@@ -29,7 +29,7 @@ def drift_sensor(settings: Settings) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="drift_retrain",
-        job_name=JOB,
+        job_name=RETRAIN_JOB,
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Starts a retrain when a check of drift has failed, once for each drift.",
@@ -76,7 +76,7 @@ def past_retrains(instance: dg.DagsterInstance, models: Iterable[Made]) -> list[
     """
     learned = {model.run: _week(model.metadata["learned up to"]) for model in models}
     retrains = []
-    for run in instance.get_runs(dg.RunsFilter(job_name=JOB), limit=REMEMBERED):
+    for run in instance.get_runs(dg.RunsFilter(job_name=RETRAIN_JOB), limit=REMEMBERED):
         if run.status not in ENDED:
             retrains.append(Retrain(started=dt.datetime.min))  # the rule asks only whether one runs
         elif run.status == dg.DagsterRunStatus.SUCCESS:

@@ -1,17 +1,17 @@
-"""The job over the whole graph and its schedule, and the job that loads months."""
+"""The job over the whole graph, its schedule, and the job that loads months."""
 
 from __future__ import annotations
 
 import dagster as dg
-from dagster._utils.schedules import is_valid_cron_string
 
 from salesml_assets.assets.ingestion import monthly_partitions
 from salesml_assets.automation.retries import RetryAfterErrors
 from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.names import range_tags
+from salesml_assets.runs.dagster_internals import is_valid_cron_string
 
-JOB, LOAD_JOB = "retrain", "load_sales"
-MAX_RUNTIME_TAG = "dagster/max_runtime"  # seconds after which Dagster's run monitoring ends a run
+RETRAIN_JOB, LOAD_JOB = "retrain", "load_sales"
+MAX_RUNTIME_TAG = "dagster/max_runtime"  # seconds after which Dagster's run monitoring terminates a run
 
 
 def run_tags(settings: Settings) -> dict[str, str]:
@@ -20,7 +20,7 @@ def run_tags(settings: Settings) -> dict[str, str]:
 
 
 def partition_range_tags(settings: Settings, since: str | None = None) -> dict[str, str]:
-    """Run tags that load all months in one run, or all from `since` ('yyyy-MM') on; none for full loads."""
+    """Run tags that load all months in one run, or those from `since` ('yyyy-MM') on; empty for full loads."""
     months = monthly_partitions(settings)
     if months is None:
         return {}
@@ -32,13 +32,13 @@ def partition_range_tags(settings: Settings, since: str | None = None) -> dict[s
 
 
 def retrain_job(settings: Settings) -> dg.UnresolvedAssetJobDefinition:
-    """Everything from the source to the forecasts, in one process, with one Spark session."""
-    what = "Load, check, train, compare, promote and forecast."
-    return _job(JOB, dg.AssetSelection.all(), what, settings)
+    """The job over all assets, from the source to the forecasts, in one process with one Spark session."""
+    description = "Load, check, train, compare, promote and forecast."
+    return _job(RETRAIN_JOB, dg.AssetSelection.all(), description, settings)
 
 
 def load_job(settings: Settings) -> dg.UnresolvedAssetJobDefinition:
-    """From the source to accepted and quarantined rows, for some months; what depends on them is refreshed after it."""
+    """The job that loads some months: from the source to accepted and quarantined rows."""
     loaded = dg.AssetSelection.assets("raw_sales", "sales", "quarantined_sales")
     return _job(LOAD_JOB, loaded, "Load and check months of the source.", settings)
 
@@ -58,18 +58,18 @@ def _job(
 
 
 def weekly_schedule(settings: Settings) -> dg.ScheduleDefinition:
-    """Runs the job by `automation.cron`, from the start; a time that was missed is not caught up.
+    """Runs the job by `automation.cron`; running by default, and a missed time is not caught up.
 
     Raises:
-        ConfigurationError: `automation.cron` is no cron expression.
+        ConfigurationError: `automation.cron` is not a valid cron expression.
     """
     if not is_valid_cron_string(settings.automation.cron):
         raise ConfigurationError(
-            f"automation.cron: {settings.automation.cron!r} is no cron expression, as '0 6 * * 1' is"
+            f"automation.cron: {settings.automation.cron!r} is not a valid cron expression, such as '0 6 * * 1'"
         )
 
     @dg.schedule(
-        job_name=JOB,
+        job_name=RETRAIN_JOB,
         cron_schedule=settings.automation.cron,
         execution_timezone=settings.automation.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,

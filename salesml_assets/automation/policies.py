@@ -1,4 +1,4 @@
-"""What the daemon does with single assets: refresh what new sales change, and watch how old tables and model get."""
+"""Automation conditions and freshness policies: refresh after new sales, and maximum age of tables and model."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from salesml_assets.automation.jobs import run_tags
 from salesml_assets.config.settings import Settings
 from salesml_assets.names import DRIFT_REPORT, FORECAST_ACCURACY, FORECASTS, PRODUCTION_MODEL, REPORT
 
-# What follows from new sales by itself; models, comparison and promotion are the retrain's.
+# Assets refreshed after new sales; models, comparison and promotion belong to the retrain.
 BY_SALES = ("sales_series", "features", "panel")
 BY_MODEL = (FORECASTS, FORECAST_ACCURACY, DRIFT_REPORT, REPORT)
 INTERVAL_SECONDS = 30
 
 
 def refresh_condition(by_model: bool) -> dg.AutomationCondition:
-    """Something upstream was made anew, nothing there is in progress, and no blocking check of it has failed.
+    """An upstream asset was updated, none is in progress, and none has a failed blocking check.
 
-    `AutomationCondition.eager` would wait for every month: the present one is missing until its first sale is loaded.
+    `AutomationCondition.eager` would wait for all months: the current one is missing until its first sale is loaded.
 
     Args:
-        by_model: Whether the asset needs the production model, which is not there before the first retrain.
+        by_model: Whether the asset needs the production model, which does not exist before the first retrain.
     """
-    # New rows in quarantine alone change nothing of it.
+    # New rows in quarantine alone change none of these assets.
     updated = dg.AutomationCondition.any_deps_updated().ignore(dg.AssetSelection.assets("quarantined_sales"))
     condition = (
         updated.since_last_handled()
@@ -41,7 +41,7 @@ def refresh_condition(by_model: bool) -> dg.AutomationCondition:
 
 
 def with_policies(assets: Sequence[dg.AssetsDefinition], settings: Settings) -> list[dg.AssetsDefinition]:
-    """The assets with their freshness policies, and those that follow from new sales with their conditions."""
+    """The assets with freshness policies, and with automation conditions where new sales refresh them."""
     freshness = settings.freshness
 
     def policies(spec: dg.AssetSpec) -> dg.AssetSpec:
@@ -58,7 +58,7 @@ def with_policies(assets: Sequence[dg.AssetsDefinition], settings: Settings) -> 
 
 
 def refresh_sensor(settings: Settings) -> dg.AutomationConditionSensorDefinition:
-    """Evaluates the conditions, from the start."""
+    """The sensor that evaluates the conditions; running by default."""
     return dg.AutomationConditionSensorDefinition(
         "refresh",
         target=dg.AssetSelection.assets(*BY_SALES, *BY_MODEL),

@@ -1,19 +1,18 @@
-"""Steps are tried again after errors, and never after an interrupt."""
+"""The retry policy of steps: retried after errors, never after an interrupt."""
 
 import sys
 
 import dagster as dg
-from dagster._core.errors import DagsterExecutionInterruptedError
 
-INTERRUPTS = (KeyboardInterrupt, DagsterExecutionInterruptedError)
+INTERRUPTS = (KeyboardInterrupt, dg.DagsterExecutionInterruptedError)
 
 
 class RetryAfterErrors(dg.RetryPolicy):
     """A retry policy that lets an interrupt end the step.
 
-    Dagster asks for another attempt after an interrupt, too: a run that was ended by its user, or for taking too long,
-    would count as ended while its process waits and then does the step again, beside the next run. The delay is asked
-    for while the interrupt is handled, so it is raised again from there.
+    Dagster requests another attempt after an interrupt, too: a run that was terminated, by its user or for taking too
+    long, would count as ended while its process waits and then repeats the step, at the same time as the next run.
+    Dagster asks for the delay while it handles the interrupt, so the interrupt is raised again from here.
     """
 
     def calculate_delay(self, attempt_num: int) -> float:

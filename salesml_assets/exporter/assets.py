@@ -1,4 +1,4 @@
-"""Assets: when they were made, what is in them, whether they are fresh, and what the run that made them used."""
+"""Assets: time of materialization, rows and bytes, freshness, and the resources used by the run."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.freshness import FreshnessState
 
 from salesml_assets.exporter.families import Families
 from salesml_assets.names import REPORT
+from salesml_assets.runs.dagster_internals import FreshnessState
 
 ROWS, BYTES = "dagster/row_count", "table bytes"
 PEAK_MEMORY, CPU = "peak memory bytes", "cpu seconds"
@@ -18,7 +18,7 @@ SALES = {"raw_sales": "delivered", "sales": "accepted", "quarantined_sales": "qu
 
 
 def read_assets(instance: dg.DagsterInstance, families: Families) -> None:
-    """All assets that were ever materialized or observed, and not wiped since."""
+    """All assets that were materialized or observed, and not wiped since."""
     records = instance.get_asset_records()
     failed = _failed_runs(instance, [entry.last_run_id for entry in (record.asset_entry for record in records)])
     now = time.time()

@@ -1,4 +1,4 @@
-"""Every metric of the exporter: name, type, labels and meaning. What is not in here cannot be exported."""
+"""Every metric of the exporter: name, type, labels and meaning. Only metrics listed here can be exported."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Literal
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 Family = GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily
-SCRAPE = "scrape"  # what the exporter tells of itself
+SCRAPE = "scrape"  # metrics of the exporter itself
 TABLES = ("production_model", "model_comparison", "drift_report", "forecast_accuracy")  # each a source of its own
 ANY_TABLE = "tables"
-# Prometheus gives every series a label `job`, its own scrape job: Dagster's has another name.
-JOB = "dagster_job"
+# Prometheus sets the label `job` to its own scrape job, so Dagster's job has another label.
+JOB_LABEL = "dagster_job"
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class Metric:
     """One metric.
 
     Attributes:
-        source: What it is read from.
+        source: Source that it is read from.
         kind: Prometheus' type.
         name: Full name, with unit and `_total`.
-        help: What its value says.
+        help: Meaning of the value.
         labels: Names of its labels. Each takes few values: names in the code, never ids or data.
     """
 
@@ -44,21 +44,21 @@ class Metric:
 
 
 METRICS = (
-    Metric("runs", "gauge", "salesml_runs", "Runs in Dagster's storage by their status now.", (JOB, "status")),
+    Metric("runs", "gauge", "salesml_runs", "Runs in Dagster's storage by their status now.", (JOB_LABEL, "status")),
     Metric(
         "runs", "counter", "salesml_runs_finished_total", "Runs that ended (success, failure, canceled).",
-        (JOB, "status"),
+        (JOB_LABEL, "status"),
     ),
     Metric(
-        "runs", "histogram", "salesml_run_duration_seconds", "Start to end of finished runs.", (JOB, "status"),
+        "runs", "histogram", "salesml_run_duration_seconds", "Start to end of finished runs.", (JOB_LABEL, "status"),
     ),
     Metric(
         "runs", "gauge", "salesml_run_last_duration_seconds", "Start to end of the finished run that started last.",
-        (JOB, "status"),
+        (JOB_LABEL, "status"),
     ),
     Metric(
-        "runs", "gauge", "salesml_run_last_end_timestamp_seconds", "When a run last ended so, Unix time.",
-        (JOB, "status"),
+        "runs", "gauge", "salesml_run_last_end_timestamp_seconds", "When a run last ended with this status, Unix time.",
+        (JOB_LABEL, "status"),
     ),
     Metric("runs", "gauge", "salesml_runs_in_progress", "Runs that are starting, started or canceling."),
     Metric(
@@ -73,11 +73,12 @@ METRICS = (
     Metric(
         "steps", "gauge", "salesml_run_last_steps",
         "Steps that the job's latest started run has reached (success, failure, skipped, in_progress).",
-        (JOB, "status"),
+        (JOB_LABEL, "status"),
     ),
     Metric(
         "steps", "gauge", "salesml_step_last_duration_seconds",
-        "Duration of the step in the job's latest started run, up to now while in progress.", (JOB, "step", "status"),
+        "Duration of the step in the job's latest started run, up to now while in progress.",
+        (JOB_LABEL, "step", "status"),
     ),
     Metric(
         "assets", "gauge", "salesml_asset_last_materialization_timestamp_seconds",
@@ -109,7 +110,7 @@ METRICS = (
         ("asset", "check", "severity"),
     ),
     Metric(
-        "checks", "gauge", "salesml_asset_check_timestamp_seconds", "When that result came in, Unix time.",
+        "checks", "gauge", "salesml_asset_check_timestamp_seconds", "When that result was recorded, Unix time.",
         ("asset", "check"),
     ),
     Metric(
@@ -136,7 +137,7 @@ METRICS = (
     Metric("production_model", "gauge", "salesml_production_model_age_seconds", "Time since it was trained."),
     Metric(
         "production_model", "gauge", "salesml_production_model_cutoff_age_seconds",
-        "Time since the last day that it learned from, by the setting clock.today if there is one.",
+        "Time since the last day of its training data, by the setting clock.today if there is one.",
     ),
     Metric(
         "model_comparison", "gauge", "salesml_production_model_backtest_wape_ratio",
@@ -152,7 +153,7 @@ METRICS = (
     Metric("drift_report", "gauge", "salesml_drift_tests_drifted", "Those of them that found drift.", ("kind",)),
     Metric(
         "drift_report", "gauge", "salesml_drift_effect_ratio",
-        "Largest effect size over the least that counts: from 1 on it is large enough.", ("kind",),
+        "Largest effect size over the minimum effect size: at 1 or more it counts as drift if significant.", ("kind",),
     ),
     Metric(
         "drift_report", "gauge", "salesml_drift_evaluation_age_seconds",

@@ -1,4 +1,4 @@
-"""What a scrape answers: all sources read side by side, and how that went."""
+"""The answer to a scrape: all sources read concurrently, and the health of each."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from salesml_assets.exporter.lake import ScrapedLake
 from salesml_assets.exporter.models import ComparisonReader, ModelReader
 from salesml_assets.exporter.monitoring import AccuracyReader, DriftReader
 from salesml_assets.exporter.runs import read_runs
-from salesml_assets.exporter.sources import Source
+from salesml_assets.exporter.sources import MetricSource
 from salesml_assets.exporter.steps import StepReader
 
-# Prometheus gives up after ten seconds by default, and would then have no metric at all.
+# Prometheus times out after ten seconds by default, and would then have no metric at all.
 SCRAPE_SECONDS = 3.0
 
 
 class MetricsCollector(Collector):
-    """Collects the metrics of all sources, for any number of scrapes at a time.
+    """Collects the metrics of all sources; concurrent scrapes are supported.
 
     Args:
         sources: The sources.
     """
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[MetricSource]) -> None:
         self._sources = sources
         self._lock = threading.Lock()
         self._errors: Counter[str] = Counter()
 
     def describe(self) -> Iterable[Family]:
-        """The names, without a read: Prometheus' registry asks when the collector is registered."""
+        """All metric names, without reading: the registry calls this when the collector is registered."""
         return [metric.family() for metric in METRICS]
 
     def collect(self) -> Iterable[Family]:
-        """The samples of this moment."""
+        """The current samples."""
         deadline = time.monotonic() + SCRAPE_SECONDS
         own = Families(SCRAPE)
         filled = [own]
@@ -63,7 +63,7 @@ class MetricsCollector(Collector):
         return _merged(filled)
 
 
-def sources(settings: Settings, instance: dg.DagsterInstance, workspace: Path) -> list[Source]:
+def sources(settings: Settings, instance: dg.DagsterInstance, workspace: Path) -> list[MetricSource]:
     """All sources of the platform.
 
     Args:
@@ -73,21 +73,21 @@ def sources(settings: Settings, instance: dg.DagsterInstance, workspace: Path) -
     """
     lake = ScrapedLake(settings.lake.root, settings.s3)
     return [
-        Source("runs", partial(read_runs, instance)),
-        Source("steps", StepReader(instance).read),
-        Source("assets", partial(read_assets, instance)),
-        Source("checks", CheckReader(instance).read),
-        Source("daemons", partial(read_daemons, instance)),
-        Source("code_locations", CodeLocationReader(workspace).read),
-        Source("production_model", ModelReader(lake, settings).read),
-        Source("model_comparison", ComparisonReader(lake).read),
-        Source("drift_report", DriftReader(lake, settings).read),
-        Source("forecast_accuracy", AccuracyReader(lake).read),
+        MetricSource("runs", partial(read_runs, instance)),
+        MetricSource("steps", StepReader(instance).read),
+        MetricSource("assets", partial(read_assets, instance)),
+        MetricSource("checks", CheckReader(instance).read),
+        MetricSource("daemons", partial(read_daemons, instance)),
+        MetricSource("code_locations", CodeLocationReader(workspace).read),
+        MetricSource("production_model", ModelReader(lake, settings).read),
+        MetricSource("model_comparison", ComparisonReader(lake).read),
+        MetricSource("drift_report", DriftReader(lake, settings).read),
+        MetricSource("forecast_accuracy", AccuracyReader(lake).read),
     ]
 
 
 def _merged(filled: Sequence[Families]) -> list[Family]:
-    """One family for each metric, in the catalogue's order; families may be shared by scrapes and are not changed."""
+    """One family for each metric, in the catalogue's order; the input may be shared by scrapes and is not modified."""
     merged = {metric.name: metric.family() for metric in METRICS}
     for families in filled:
         for name, family in families.items():

@@ -1,4 +1,4 @@
-"""The processes that run the platform: Dagster's daemons, and the code locations."""
+"""Health of the processes that run the platform: Dagster's daemons and the code locations."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ import time
 from pathlib import Path
 
 import dagster as dg
-from dagster._api.list_repositories import sync_list_repositories_grpc
-from dagster._core.remote_origin import CodeLocationOrigin, GrpcServerCodeLocationOrigin
-from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from salesml_assets.exporter.families import Families
+from salesml_assets.runs.dagster_internals import (
+    CodeLocationOrigin,
+    GrpcServerCodeLocationOrigin,
+    code_server_answers,
+    workspace_code_locations,
+)
 
-RETRY_SECONDS = 300.0  # a module is loaded anew at most this often: that takes seconds of CPU time
-LOAD_SECONDS = 120.0  # time that it may take
+RETRY_SECONDS = 300.0  # interval between load attempts of a module; each takes seconds of CPU time
+LOAD_SECONDS = 120.0  # time limit of one attempt
 
 
 def read_daemons(instance: dg.DagsterInstance, families: Families) -> None:
-    """The daemons that the instance needs."""
+    """Heartbeats of the daemons that the instance needs."""
     now = time.time()
     for daemon, status in instance.get_daemon_statuses().items():
         families.add("salesml_daemon_healthy", float(bool(status.healthy)), daemon=daemon)
@@ -32,7 +35,7 @@ def read_daemons(instance: dg.DagsterInstance, families: Families) -> None:
 
 
 class CodeLocationReader:
-    """Tells whether the code locations of a workspace load.
+    """Checks whether the code locations of a workspace load.
 
     Args:
         workspace: The workspace file. Its locations are code servers (`grpc_server`) or modules (`python_module`).
@@ -41,27 +44,27 @@ class CodeLocationReader:
     def __init__(self, workspace: Path) -> None:
         self._workspace = workspace
         self._loaded: dict[str, bool] = {}
-        self._tried: dict[str, float] = {}
+        self._attempted: dict[str, float] = {}
 
     def read(self, families: Families) -> None:
-        """Whether each location loads; nothing of a module until the first try has ended."""
-        for origin in WorkspaceFileTarget([str(self._workspace)]).create_origins():
+        """Whether each location loads; a module has no sample until its first attempt has ended."""
+        for origin in workspace_code_locations(self._workspace):
             name = origin.location_name
             if isinstance(origin, GrpcServerCodeLocationOrigin):
-                up: float | None = _serves(origin)
+                up: float | None = code_server_answers(origin)
             else:
-                self._try_again(origin)
+                self._start_attempt(origin)
                 up = self._loaded.get(name)
             families.add("salesml_code_location_up", up, location=name)
 
-    def _try_again(self, origin: CodeLocationOrigin) -> None:
-        """Loads a module in the background, if the last try is long ago: no scrape has to wait for it."""
+    def _start_attempt(self, origin: CodeLocationOrigin) -> None:
+        """Loads a module in the background if the last attempt is old enough, so that no scrape waits for it."""
         target, name, now = origin.loadable_target_origin, origin.location_name, time.monotonic()
         if target.module_name is None:
-            raise ValueError(f"code location {name!r}: only grpc_server and python_module are known")
-        if now - self._tried.get(name, -math.inf) < RETRY_SECONDS:
+            raise ValueError(f"code location {name!r}: only grpc_server and python_module are supported")
+        if now - self._attempted.get(name, -math.inf) < RETRY_SECONDS:
             return
-        self._tried[name] = now
+        self._attempted[name] = now
         code = "import importlib, sys; getattr(importlib.import_module(sys.argv[1]), sys.argv[2])"
         command = [target.executable_path or sys.executable, "-c", code, target.module_name, target.attribute or "defs"]
         folder = Path(target.working_directory or self._workspace.parent)
@@ -70,15 +73,6 @@ class CodeLocationReader:
             self._loaded[name] = _succeeds(command, folder)
 
         threading.Thread(target=load, daemon=True, name=f"load {name}").start()
-
-
-def _serves(origin: GrpcServerCodeLocationOrigin) -> bool:
-    """Whether a code server answers with its definitions; if not, it is down, or they do not load."""
-    try:
-        sync_list_repositories_grpc(origin.create_client())
-    except dg.DagsterError:
-        return False
-    return True
 
 
 def _succeeds(command: list[str], folder: Path) -> bool:

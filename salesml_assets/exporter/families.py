@@ -11,7 +11,7 @@ from salesml_assets.exporter.catalogue import Family, metrics_of
 
 
 class Families:
-    """The metric families of a source, to be filled.
+    """The metric families of one source.
 
     Args:
         source: One of the sources in the catalogue.
@@ -22,7 +22,7 @@ class Families:
         self._families = {name: metric.family() for name, metric in self._metrics.items()}
 
     def add(self, name: str, value: float | None, **labels: str) -> None:
-        """Adds a sample; an unknown value (None, not-a-number) is no sample.
+        """Adds a sample; None and NaN are skipped.
 
         Raises:
             KeyError: The source has no such metric, or a label is missing.
@@ -40,7 +40,7 @@ class Families:
         Args:
             name: Name of the metric.
             bounds: Upper bounds of the buckets, without infinity.
-            counts: Values up to each bound (cumulative), and last the number of all.
+            counts: Cumulative counts per bound, and the total count last.
             total: Sum of all values.
             labels: The labels.
         """
@@ -51,7 +51,7 @@ class Families:
         family.add_metric(self._labels(name, labels), buckets, total)
 
     def items(self) -> Iterable[tuple[str, Family]]:
-        """The metrics' names and families, those without samples too."""
+        """Names and families of all metrics, including those without samples."""
         return self._families.items()
 
     def _labels(self, name: str, labels: dict[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The production model, and how the algorithms compare."""
+"""The production model and the backtest errors of the algorithms."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ METRIC_COLUMNS = ("algorithm", "dimension", "segment", "value")
 
 
 class ModelReader:
-    """Reads the model in production.
+    """Reads the production model.
 
     Args:
         lake: The lake.
@@ -67,7 +67,7 @@ class ComparisonReader:
         versions = self._models.rows()
         if versions is None or versions.empty:
             return
-        # The comparison may list a champion's recipe under a name of its own; the decision says which.
+        # The comparison may list the champion's recipe under a separate name, which the decision contains.
         newest = _newest(versions)
         name = json.loads(newest["decision"]).get("winner", newest["algorithm"])
         own = wapes[(wapes["dimension"] == "horizon") & (wapes["algorithm"] == name)]

@@ -1,4 +1,4 @@
-"""Drift, and the realised error of past forecasts."""
+"""Drift and the realised error of past forecasts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DriftReader:
         self._settings = settings
 
     def read(self, families: Families) -> None:
-        """Tests, findings and the largest effect by kind."""
+        """Number of tests, drifted tests and the largest effect, by kind."""
         tests = self._table.present_rows(families)
         if tests is None:
             return
@@ -57,7 +57,7 @@ class AccuracyReader:
         self._table = CachedTable(lake, "forecast_accuracy", ACCURACY_COLUMNS)
 
     def read(self, families: Families) -> None:
-        """Errors by bucket of the horizon, each of its own latest week."""
+        """Errors by horizon bucket, each in its latest week."""
         weeks = self._table.present_rows(families)
         if weeks is None:
             return
@@ -71,14 +71,14 @@ class AccuracyReader:
 
 
 def _by_volume(rows: pd.DataFrame, column: str) -> float | None:
-    """A ratio of sums over the rows of several model versions; None where nothing was sold or nothing is known."""
+    """Mean of a column weighted by volume; None without volume or without known values."""
     known = rows.dropna(subset=[column, "volume"])
     volume = float(known["volume"].sum())
     return float((known[column] * known["volume"]).sum()) / volume if volume > 0 else None
 
 
 def _error_reduction(rows: pd.DataFrame) -> float | None:
-    """On the rows with a baseline, so that both errors are of the same forecasts."""
+    """1 - WAPE / baseline WAPE, on rows with both; None without a baseline."""
     compared = rows.dropna(subset=["wape", "baseline_wape"])
     own, baseline = _by_volume(compared, "wape"), _by_volume(compared, "baseline_wape")
     return 1 - own / baseline if own is not None and baseline else None

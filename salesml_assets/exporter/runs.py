@@ -1,4 +1,4 @@
-"""Runs: one aggregating query over Dagster's table of runs, however many there are, and none is deserialized."""
+"""Runs: one aggregating query over Dagster's table of runs, for any number of runs; none is deserialized."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
-from dagster._core.storage.dagster_run import FINISHED_STATUSES
-from dagster._core.storage.runs.schema import RunsTable
-from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 
-from salesml_assets.exporter.catalogue import JOB
+from salesml_assets.exporter.catalogue import JOB_LABEL
 from salesml_assets.exporter.families import Families
+from salesml_assets.runs.dagster_internals import FINISHED_STATUSES, RunsTable, SqlRunStorage
 
 BOUNDS = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0)  # seconds
 FINISHED = [status.value for status in FINISHED_STATUSES]
@@ -27,11 +25,11 @@ _RUN = RunsTable.c
 
 
 def read_runs(instance: dg.DagsterInstance, families: Families) -> None:
-    """Counts, durations, the queue and what is in progress."""
+    """Counts, durations, the queue and runs in progress."""
     now = time.time()
     groups = run_rows(instance, _by_job_and_status())
     for group in groups:
-        labels = {JOB: group["job"], "status": group["status"].lower()}
+        labels = {JOB_LABEL: group["job"], "status": group["status"].lower()}
         families.add("salesml_runs", group["runs"], **labels)
         if group["status"] in FINISHED:
             families.add("salesml_runs_finished_total", group["runs"], **labels)
@@ -42,7 +40,9 @@ def read_runs(instance: dg.DagsterInstance, families: Families) -> None:
             )
     for row in run_rows(instance, _last_durations()):
         families.add(
-            "salesml_run_last_duration_seconds", row["seconds"], **{JOB: row["job"], "status": row["status"].lower()}
+            "salesml_run_last_duration_seconds",
+            row["seconds"],
+            **{JOB_LABEL: row["job"], "status": row["status"].lower()},
         )
     queued = [group for group in groups if group["status"] == QUEUED]
     families.add("salesml_run_queue_length", sum(group["runs"] for group in queued))
@@ -57,7 +57,7 @@ def run_rows(instance: dg.DagsterInstance, query: sa.Select[Any]) -> list[dict[s
     """Rows of a query on the table of runs.
 
     Raises:
-        TypeError: The instance keeps its runs in no database.
+        TypeError: The instance does not keep its runs in an SQL database.
     """
     storage = instance.run_storage
     if not isinstance(storage, SqlRunStorage):
@@ -100,7 +100,7 @@ def _last_durations() -> sa.Select[Any]:
 
 
 def _seconds(created: dt.datetime) -> float:
-    """Dagster keeps UTC without saying so."""
+    """Unix time; Dagster stores UTC without a time zone."""
     return created.replace(tzinfo=dt.UTC).timestamp()
 
 

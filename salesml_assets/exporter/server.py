@@ -1,4 +1,4 @@
-"""The exporter's process: an HTTP server for Prometheus, until it is told to stop."""
+"""The exporter's process: an HTTP server for Prometheus that runs until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from types import FrameType
 import dagster as dg
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
-from salesml_assets.config.settings import ConfigurationError, Settings, load_settings
+from salesml_assets.config.loading import load_settings
+from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.exporter.collector import MetricsCollector, sources
 from salesml_assets.runs.project import WORKSPACE, enter_project
 
@@ -30,7 +31,7 @@ def main(host: str = HOST, port: int = PORT) -> None:
         port: Port to listen on.
 
     Raises:
-        ConfigurationError: The settings cannot work, or the port is taken.
+        ConfigurationError: The settings are invalid, or the port is in use.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     home = enter_project()
@@ -40,7 +41,7 @@ def main(host: str = HOST, port: int = PORT) -> None:
 
 
 def serve(settings: Settings, instance: dg.DagsterInstance, host: str, port: int, workspace: Path) -> None:
-    """Serves the metrics until SIGTERM or SIGINT; to be called in the main thread.
+    """Serves the metrics until SIGTERM or SIGINT; must be called in the main thread.
 
     Args:
         settings: The settings; `lake`, `s3` and `clock` are used.
@@ -50,7 +51,7 @@ def serve(settings: Settings, instance: dg.DagsterInstance, host: str, port: int
         workspace: The workspace file, which names the code locations.
 
     Raises:
-        ConfigurationError: The server cannot listen there.
+        ConfigurationError: The server cannot listen on that address.
     """
     stop = threading.Event()
 
@@ -70,14 +71,14 @@ def serve(settings: Settings, instance: dg.DagsterInstance, host: str, port: int
 
 @contextmanager
 def listening(settings: Settings, instance: dg.DagsterInstance, host: str, port: int, workspace: Path) -> Iterator[int]:
-    """Serves the metrics in threads of their own, as long as the context lasts; like `serve` otherwise.
+    """Serves the metrics in background threads while the context is open; arguments as in `serve`.
 
     Yields:
         The port.
     """
     registry = CollectorRegistry()
     collector = MetricsCollector(sources(settings, instance, workspace))
-    # A first time that nobody waits for: pandas and the reader of Delta tables take a second to import.
+    # Warm-up before the first scrape: importing pandas and the Delta reader takes a second.
     collector.collect()
     registry.register(collector)
     ProcessCollector(registry=registry)

@@ -1,4 +1,4 @@
-"""Reading a source for whoever scrapes: once at a time, with a time limit, and without harm to the other sources."""
+"""Reads one source of metrics: one read at a time, with a time limit, isolated from the other sources."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ LOG = logging.getLogger("salesml.metrics")
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What came of reading a source: its families, the time it took, and the error that stopped it, if one did."""
+class SourceReading:
+    """Result of reading a source: its families, the duration in seconds, and the error, if any."""
 
     families: Families
     seconds: float
     error: str | None
 
 
-class Source:
+class MetricSource:
     """One source of metrics.
 
-    A read that is under way when another scrape asks is shared, so a source is never read twice at a time. One that
-    takes too long goes on, and the next scrape gets it.
+    Concurrent scrapes share one read. A read that exceeds the time limit continues in the background, and the next
+    scrape gets its result.
 
     Args:
         name: Its name in the catalogue.
@@ -39,47 +39,47 @@ class Source:
         self.name = name
         self._fill = fill
         self._lock = threading.Lock()
-        self._running: Future[Reading] | None = None
-        self._complaint: str | None = None
+        self._running: Future[SourceReading] | None = None
+        self._last_error: str | None = None
 
-    def start(self) -> Future[Reading]:
-        """Begins to read, unless a read is under way or ended without having been fetched."""
+    def start(self) -> Future[SourceReading]:
+        """Starts a read, unless one is running or its result has not been fetched yet."""
         with self._lock:
             if self._running is None:
                 self._running = Future()
-                # Not a pool's thread: Python would wait for it at exit, and an object store may hang for minutes.
+                # No thread pool: Python would wait for its threads at exit, and an object store may hang for minutes.
                 threading.Thread(target=self._work, args=(self._running,), daemon=True, name=self.name).start()
             return self._running
 
-    def fetch(self, future: Future[Reading], seconds: float) -> Reading:
-        """What a read gives.
+    def fetch(self, future: Future[SourceReading], seconds: float) -> SourceReading:
+        """Waits for a read.
 
         Args:
             future: The read, from `start`.
-            seconds: Time to wait for it; a longer read is an error of this scrape.
+            seconds: Time limit; a longer read is an error of this scrape.
         """
         try:
             reading = future.result(timeout=seconds)
         except TimeoutError:
-            reading = Reading(Families(self.name), seconds, f"no answer within {seconds:.1f} s")
+            reading = SourceReading(Families(self.name), seconds, f"no answer within {seconds:.1f} s")
         with self._lock:
             if self._running is future and future.done():
                 self._running = None
-            # Said once, and not in every scrape.
-            news = reading.error != self._complaint
-            self._complaint = reading.error
-        if news and reading.error:
+            # Logged once, not in every scrape.
+            changed = reading.error != self._last_error
+            self._last_error = reading.error
+        if changed and reading.error:
             LOG.warning("%s: %s", self.name, reading.error)
-        elif news:
-            LOG.info("%s: can be read again", self.name)
+        elif changed:
+            LOG.info("%s: is readable again", self.name)
         return reading
 
-    def _work(self, future: Future[Reading]) -> None:
+    def _work(self, future: Future[SourceReading]) -> None:
         families, started, error = Families(self.name), time.monotonic(), None
         try:
             self._fill(families)
-        except Exception as problem:  # the boundary of the source: counted, logged, and shown by salesml_source_up
-            # A source that broke off in the middle says nothing: half of it could be taken for the whole.
+        except Exception as problem:  # the boundary of the source: counted, logged, exported as salesml_source_up
+            # A source that failed halfway exports nothing: partial metrics could be mistaken for complete ones.
             families = Families(self.name)
             error = masked(f"{type(problem).__name__}: {problem}".partition("\n")[0])
-        future.set_result(Reading(families, time.monotonic() - started, error))
+        future.set_result(SourceReading(families, time.monotonic() - started, error))

@@ -1,4 +1,4 @@
-"""Steps of each job's latest run. A finished run cannot change, so its steps are read once."""
+"""Steps of each job's latest run. A finished run does not change, so its steps are read once."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from collections.abc import Sequence
 
 import dagster as dg
 import sqlalchemy as sa
-from dagster._core.execution.stats import RunStepKeyStatsSnapshot, StepEventStatus
-from dagster._core.storage.runs.schema import RunsTable
 
-from salesml_assets.exporter.catalogue import JOB
+from salesml_assets.exporter.catalogue import JOB_LABEL
 from salesml_assets.exporter.families import Families
 from salesml_assets.exporter.runs import FINISHED, run_rows
+from salesml_assets.runs.dagster_internals import RunsTable, RunStepKeyStatsSnapshot, StepEventStatus
 
 Stats = Sequence[RunStepKeyStatsSnapshot]
 _RUN = RunsTable.c
@@ -62,13 +61,15 @@ def _add(families: Families, job: str, stats: Stats, finished: bool) -> None:
             seconds = (step.end_time or now) - step.start_time
             durations[name, status] = max(seconds, durations.get((name, status), 0.0))
     for known in StepEventStatus:
-        families.add("salesml_run_last_steps", counts[known.value.lower()], **{JOB: job, "status": known.value.lower()})
+        families.add(
+            "salesml_run_last_steps", counts[known.value.lower()], **{JOB_LABEL: job, "status": known.value.lower()}
+        )
     for (name, status), seconds in durations.items():
-        families.add("salesml_step_last_duration_seconds", seconds, **{JOB: job, "step": name, "status": status})
+        families.add("salesml_step_last_duration_seconds", seconds, **{JOB_LABEL: job, "step": name, "status": status})
 
 
 def _status(step: RunStepKeyStatsSnapshot, finished: bool) -> str:
-    """A step that a run left behind when it ended has failed with it."""
+    """The status of a step; a step still in progress when its run ended has failed."""
     status = step.status or StepEventStatus.IN_PROGRESS
     if finished and status is StepEventStatus.IN_PROGRESS:
         status = StepEventStatus.FAILURE

@@ -1,4 +1,4 @@
-"""The monitoring tables of the lake. A version of a table cannot change, so each is read once."""
+"""The monitoring tables of the lake. A version of a table does not change, so each version is read once."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class CachedTable:
-    """A small table that is read again only when it has a new version.
+    """A small table, cached until it has a new version.
 
     Args:
         lake: The lake.
         name: Name of the table.
-        columns: The columns wanted.
+        columns: Columns to read.
         filters: Conditions, as `Lakehouse.read_pandas` takes them.
     """
 
@@ -39,12 +39,12 @@ class CachedTable:
         self._rows: pd.DataFrame | None = None
 
     def rows(self) -> pd.DataFrame | None:
-        """Its rows now; None where there is no such table."""
+        """The current rows; None if the table does not exist."""
         if not self._lake.exists(self.name):
             self._read, self._rows = None, None
             return None
         table = self._lake.open(self.name)
-        # A table that was deleted and written anew counts its versions from 0 again, but has another id.
+        # A table that was deleted and recreated restarts at version 0, but has another id.
         current = (table.metadata().id, table.version())
         if current != self._read:
             filters = None if self._filters is None else list(self._filters)
@@ -53,14 +53,14 @@ class CachedTable:
         return self._rows
 
     def present_rows(self, families: Families) -> pd.DataFrame | None:
-        """Like `rows`, and says whether the table is there; None where it is empty, too."""
+        """Like `rows`, but None for an empty table, too; adds the sample `salesml_table_present`."""
         rows = self.rows()
         families.add("salesml_table_present", float(rows is not None), asset=self.name)
         return None if rows is None or rows.empty else rows
 
 
 def unix_seconds(value: dt.date) -> float:
-    """A moment, or the beginning of a day, in Unix time. What has no time zone is UTC.
+    """Unix time of a timestamp, or of the beginning of a day; without a time zone, UTC is assumed.
 
     >>> unix_seconds(dt.date(1970, 1, 2))
     86400.0
@@ -70,5 +70,5 @@ def unix_seconds(value: dt.date) -> float:
 
 
 def business_now(settings: Settings) -> float:
-    """The present of the data in Unix time: the beginning of `clock.today`, else the real one."""
+    """Unix time by which the data is judged: the beginning of `clock.today`, else the current time."""
     return time.time() if settings.clock.today is None else unix_seconds(settings.clock.today)

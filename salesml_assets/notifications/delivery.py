@@ -1,4 +1,4 @@
-"""What mailer and Slack have in common: how they fail, and which hosts are this machine."""
+"""Errors common to mailer and Slack, and the test for loopback hosts."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import ipaddress
 
 
 class DeliveryError(Exception):
-    """The channel is down or turns us away, so any other message would fail, too; the text holds no secret."""
+    """The channel is down or rejects us, so every message would fail; the text contains no secret."""
 
 
 class MessageRefused(DeliveryError):
-    """The channel works, but does not take this message."""
+    """The channel works, but rejects this message."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether what is sent to this host stays on this machine.
+    """Whether traffic to this host stays on this machine.
 
     >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("localhost"), is_loopback("mail.example.com")
     (True, True, True, False)

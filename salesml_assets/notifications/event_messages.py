@@ -1,4 +1,4 @@
-"""From an event of Dagster's log to the message about it, if it is worth one."""
+"""Turns an event of Dagster's log into a message, if the event is worth one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.freshness import FreshnessState
-from dagster._core.events.log import EventLogEntry
 
-from salesml_assets.automation.jobs import JOB
+from salesml_assets.automation.jobs import RETRAIN_JOB
 from salesml_assets.notifications.messages import (
     Message,
     Outcome,
@@ -19,16 +17,17 @@ from salesml_assets.notifications.messages import (
     retrain_succeeded,
     run_failed,
 )
+from salesml_assets.runs.dagster_internals import FreshnessState
 from salesml_assets.runs.progress import raised_error
 
 OWN_TAGS = "salesml/"
 OUTCOME_ASSETS = ("raw_sales", "quarantined_sales", "model_comparison", "production_model", "report")
-MOST_STEPS = 5
+MAX_STEPS = 5
 
 
-def about_success(instance: dg.DagsterInstance, entry: EventLogEntry, ui_url: str) -> Message | None:
-    """A retrain that succeeded; other jobs succeed silently."""
-    if entry.job_name != JOB:
+def message_about_success(instance: dg.DagsterInstance, entry: dg.EventLogEntry, ui_url: str) -> Message | None:
+    """Message for a successful retrain; None for other jobs."""
+    if entry.job_name != RETRAIN_JOB:
         return None
     run = _run(instance, entry)
     made = {name: _metadata(instance, name, entry) for name in OUTCOME_ASSETS}
@@ -45,16 +44,16 @@ def about_success(instance: dg.DagsterInstance, entry: EventLogEntry, ui_url: st
     return retrain_succeeded(run, outcome, ui_url)
 
 
-def about_failure(instance: dg.DagsterInstance, entry: EventLogEntry, ui_url: str) -> Message | None:
-    """A run of any job that failed: its first failed steps with their errors."""
-    steps = instance.get_records_for_run(entry.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=MOST_STEPS)
+def message_about_failure(instance: dg.DagsterInstance, entry: dg.EventLogEntry, ui_url: str) -> Message | None:
+    """Message for a failed run of any job: its first failed steps with their errors."""
+    steps = instance.get_records_for_run(entry.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=MAX_STEPS)
     failures = [_step_error(record.event_log_entry) for record in steps.records]
     event = entry.get_dagster_event()
     return run_failed(_run(instance, entry), failures, event.message or entry.user_message, ui_url)
 
 
-def about_check(instance: dg.DagsterInstance, entry: EventLogEntry, ui_url: str) -> Message | None:
-    """A check of severity ERROR that did not pass."""
+def message_about_check(instance: dg.DagsterInstance, entry: dg.EventLogEntry, ui_url: str) -> Message | None:
+    """Message for a failed check of severity ERROR; None for other results."""
     evaluation = entry.get_dagster_event().asset_check_evaluation_data
     if evaluation.passed or evaluation.severity is not dg.AssetCheckSeverity.ERROR:
         return None
@@ -69,8 +68,8 @@ def about_check(instance: dg.DagsterInstance, entry: EventLogEntry, ui_url: str)
     )
 
 
-def about_freshness(instance: dg.DagsterInstance, entry: EventLogEntry, ui_url: str) -> Message | None:
-    """An asset that began to fail its freshness policy."""
+def message_about_freshness(instance: dg.DagsterInstance, entry: dg.EventLogEntry, ui_url: str) -> Message | None:
+    """Message for an asset that started to fail its freshness policy; None for other changes."""
     change = entry.get_dagster_event().asset_freshness_state_change_data
     if change.new_state is not FreshnessState.FAIL:
         return None
@@ -78,7 +77,7 @@ def about_freshness(instance: dg.DagsterInstance, entry: EventLogEntry, ui_url: 
     return asset_stale(change.key.path, change.state_change_timestamp, made.timestamp if made else None, ui_url)
 
 
-def _run(instance: dg.DagsterInstance, entry: EventLogEntry) -> RunInfo:
+def _run(instance: dg.DagsterInstance, entry: dg.EventLogEntry) -> RunInfo:
     record = instance.get_run_record_by_id(entry.run_id)
     if record is None:  # deleted since
         return RunInfo(entry.run_id, entry.job_name or "run", entry.timestamp)
@@ -87,8 +86,8 @@ def _run(instance: dg.DagsterInstance, entry: EventLogEntry) -> RunInfo:
     return RunInfo(entry.run_id, record.dagster_run.job_name, entry.timestamp, seconds, tags)
 
 
-def _metadata(instance: dg.DagsterInstance, asset: str, entry: EventLogEntry) -> Mapping[str, Any]:
-    """Metadata of the asset as this run made it; none if it did not: a run of few assets tells of those."""
+def _metadata(instance: dg.DagsterInstance, asset: str, entry: dg.EventLogEntry) -> Mapping[str, Any]:
+    """Metadata of the asset from this run; empty if the run did not materialize it."""
     before = dg.AssetRecordsFilter(dg.AssetKey(asset), before_timestamp=entry.timestamp)
     found = instance.fetch_materializations(before, limit=1).records
     if not found or found[0].run_id != entry.run_id or found[0].asset_materialization is None:
@@ -96,8 +95,8 @@ def _metadata(instance: dg.DagsterInstance, asset: str, entry: EventLogEntry) ->
     return {name: value.value for name, value in found[0].asset_materialization.metadata.items()}
 
 
-def _step_error(entry: EventLogEntry) -> tuple[str, str]:
+def _step_error(entry: dg.EventLogEntry) -> tuple[str, str]:
     data = entry.get_dagster_event().step_failure_data
     error = raised_error(data.error)
-    told = data.user_failure_data.description if data.user_failure_data else None
-    return entry.step_key or "?", told or (error.message if error else entry.user_message)
+    description = data.user_failure_data.description if data.user_failure_data else None
+    return entry.step_key or "?", description or (error.message if error else entry.user_message)

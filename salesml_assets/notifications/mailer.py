@@ -1,7 +1,7 @@
-"""Mails by SMTP.
+"""Sends mails by SMTP.
 
-Certificates are verified against what the machine trusts (further authorities by SSL_CERT_FILE). A password leaves this
-machine encrypted or not at all. A relay that hangs is given up after a set time, the whole conversation counted.
+Certificates are verified against the machine's trust store (further authorities by SSL_CERT_FILE). A password leaves
+this machine encrypted or not at all. The time limit applies to the whole conversation with the relay.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Mail:
     """A mail without its envelope.
 
     Attributes:
-        key: What the mail is about, one mail for each key: the Message-ID is made of it, so that a mail sent twice
-            (the connection broke before the relay's last word) is one mail to whoever receives it.
-        time: When that happened.
+        key: Identity of the mail. The Message-ID is derived from it, so that a mail sent twice (the connection broke
+            before the relay's final answer) is recognised as one by the recipient.
+        time: Time of the reported event.
         subject: One line.
         text: The body as plain text.
-        html: The same as HTML.
+        html: The body as HTML.
     """
 
     key: str
@@ -65,7 +65,7 @@ class Mailer:
         """The mailer, with user and password from the environment; None without a relay or without recipients.
 
         Raises:
-            ConfigurationError: An address is none, or a password would go over the network in the clear.
+            ConfigurationError: An address is invalid, or a password would be sent unencrypted.
         """
         if not settings.smtp_host or not settings.recipients:
             return None
@@ -92,18 +92,18 @@ class Mailer:
             seconds: Time limit of the whole conversation, if less than the settings'.
 
         Returns:
-            Recipients that the relay refused, with its reason, where it took the mail for others.
+            Recipients that the relay refused, with its reasons, if it accepted the mail for others.
 
         Raises:
-            MessageRefused: The relay works, but does not take this mail.
-            DeliveryError: The relay is down, hangs, cannot be trusted, or refuses the login.
+            MessageRefused: The relay works, but rejects this mail.
+            DeliveryError: The relay is down, times out, has no valid certificate, or refuses the login.
         """
         limit = self.settings.smtp_timeout_seconds
         deadline = time.monotonic() + (limit if seconds is None else min(limit, seconds))
         try:
             with contextlib.closing(self._connect(deadline)) as session:
                 refused = self._hand_over(session, mail)
-                # The mail is with the relay now: a bad farewell must not look like a failure, it would be sent again.
+                # The relay has accepted the mail: an error in QUIT is no failure, or the mail would be sent again.
                 with contextlib.suppress(OSError):
                     session.quit()
         except (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
@@ -122,7 +122,7 @@ class Mailer:
         address = self.settings.smtp_host, self.settings.smtp_port
         if self.settings.smtp_security == "tls":
             return _TlsSession(deadline, *address, context=trust)
-        session = _Session(deadline, *address)
+        session = _PlainSession(deadline, *address)
         try:
             if self.settings.smtp_security == "starttls":
                 session.starttls(context=trust)
@@ -146,21 +146,21 @@ class Mailer:
         message["Date"] = format_datetime(mail.time)
         message["Message-ID"] = f"<{identity}>"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
-        # Quoted-printable keeps lines short and the transport at seven bits, whatever stands in the texts.
+        # Quoted-printable keeps lines short and the transport at seven bits, whatever the texts contain.
         message.set_content(_encodable(mail.text), cte="quoted-printable")
         message.add_alternative(_encodable(mail.html), subtype="html", cte="quoted-printable")
         return message
 
 
-class _Deadline(smtplib.SMTP):
-    """A conversation that waits for every answer, but not beyond its deadline.
+class _DeadlineSession(smtplib.SMTP):
+    """An SMTP session with a deadline for the whole conversation.
 
-    smtplib's own timeout counts for each answer anew: a slow relay could take minutes.
+    smtplib's own timeout applies to each answer separately, so a slow relay could take minutes.
     """
 
     def __init__(self, deadline: float, host: str, port: int, **options: Any) -> None:
         self._deadline = deadline
-        # Without a name given, smtplib asks the name service for this machine's, which may take long.
+        # Without a name, smtplib resolves this machine's host name, which may take long.
         super().__init__(host, port, local_hostname="[127.0.0.1]", timeout=max(0.1, self._left()), **options)
         if self.sock is not None:
             own = self.sock.getsockname()[0]
@@ -178,11 +178,11 @@ class _Deadline(smtplib.SMTP):
         return super().getreply()
 
 
-class _Session(_Deadline):
-    """Plain, until STARTTLS."""
+class _PlainSession(_DeadlineSession):
+    """Unencrypted until STARTTLS."""
 
 
-class _TlsSession(_Deadline, smtplib.SMTP_SSL):
+class _TlsSession(_DeadlineSession, smtplib.SMTP_SSL):
     """Encrypted from the start."""
 
 
@@ -215,6 +215,6 @@ def _reason(error: Exception) -> str:
 
 
 def _answer(code: int, text: bytes | str) -> str:
-    """What the relay said."""
+    """The relay's answer as text."""
     words = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     return f"{code} {clean(masked(words))}"

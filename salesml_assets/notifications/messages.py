@@ -1,7 +1,7 @@
-"""The texts of notifications: from what happened to a message, and from a message to plain text, HTML and Slack.
+"""The texts of notifications: messages for events, rendered as plain text, HTML and Slack markup.
 
-Pure functions. Whatever comes from runs, assets or errors becomes printable lines without secrets here, so that no name
-and no error text can add a header, markup or a link of its own.
+Pure functions. Text from runs, assets and errors is cleaned and masked here, so that no name and no error text can add
+a header, markup or a link.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _MODULE = re.compile(r"^(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_]\w*: )")
 
 
 class Message(BaseModel):
-    """What is to be told, once.
+    """A message that is delivered once.
 
     Attributes:
-        key: What it is about: there is one message for each key.
+        key: Identity: there is one message for each key.
         time: When it happened, in seconds since the epoch.
         title: One line.
         facts: Names and values.
@@ -62,7 +62,7 @@ class RunInfo:
         job: Name of the job.
         ended: When it ended, in seconds since the epoch.
         seconds: How long it took; None where it never started.
-        tags: Tags of ours (`salesml/...`), which say who or what started it.
+        tags: The project's tags (`salesml/...`), which contain what started the run.
     """
 
     run_id: str
@@ -74,15 +74,15 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a retrain left behind, as far as it made it.
+    """Results of a retrain, as far as it materialized them.
 
     Attributes:
         models: Records of the table of models.
         decision: The promotion decision in words.
         production: The model that serves now.
         delivered: Rows delivered by the source.
-        quarantined: Rows set aside.
-        report: Where the report lies.
+        quarantined: Rows in quarantine.
+        report: Address of the report.
     """
 
     models: Sequence[Mapping[str, Any]] = ()
@@ -94,7 +94,7 @@ class Outcome:
 
 
 def retrain_succeeded(run: RunInfo, outcome: Outcome, ui_url: str) -> Message:
-    """A retrain that ended well: models, decision, rows, report."""
+    """Message for a successful retrain: models, decision, rows, report."""
     facts = {"Decision": outcome.decision, "In production": outcome.production}
     if outcome.delivered is not None:
         facts["Rows delivered"] = number(outcome.delivered)
@@ -115,12 +115,12 @@ def retrain_succeeded(run: RunInfo, outcome: Outcome, ui_url: str) -> Message:
 
 
 def run_failed(run: RunInfo, failures: Sequence[tuple[str, str]], reason: str, ui_url: str) -> Message:
-    """A run that failed.
+    """Message for a failed run.
 
     Args:
         run: The run.
         failures: Failed steps with the text of the error.
-        reason: What Dagster says about the run's end; shown where no step failed.
+        reason: Dagster's reason for the failure; shown if no step failed.
         ui_url: Address of the UI.
     """
     facts = [(f"Step {_line(step)}", short_error(error)) for step, error in failures]
@@ -137,32 +137,32 @@ def run_failed(run: RunInfo, failures: Sequence[tuple[str, str]], reason: str, u
 def check_failed(
     asset: Sequence[str], check: str, run_id: str, time: float, description: str, partition: str | None, ui_url: str
 ) -> Message:
-    """An asset check of severity ERROR that did not pass.
+    """Message for a failed asset check of severity ERROR.
 
     Args:
         asset: Path of the asset's key.
         check: Name of the check.
-        run_id: The run that made the check; empty where there was none.
+        run_id: The run that evaluated the check; empty if there was none.
         time: When, in seconds since the epoch.
-        description: What the check says.
+        description: Description in the check's result.
         partition: Partition that was checked.
         ui_url: Address of the UI.
     """
     name = "/".join(asset)
-    # A step that is tried again checks again: that is the same failure. Without a run, each evaluation is its own.
+    # A retried step evaluates its checks again: same key. Without a run, each evaluation has its own key.
     key = ":".join([run_id or repr(time), name, check, partition or ""])
     run = [("Run", run_address(ui_url, run_id))] if run_id else []
     return Message(
         key=f"{key}:check failed",
         time=time,
         title=_line(f"check {check} of {name} failed", TITLE_WIDTH),
-        facts=_facts({"What is wrong": description, "Partition": partition, "At": _moment(time)}),
+        facts=_facts({"Problem": description, "Partition": partition, "At": _moment(time)}),
         links=[("Check", f"{asset_address(ui_url, asset)}?view=checks&checkDetail={quote(check, safe='')}"), *run],
     )
 
 
 def asset_stale(asset: Sequence[str], time: float, made: float | None, ui_url: str) -> Message:
-    """An asset that broke its freshness policy.
+    """Message for an asset that fails its freshness policy.
 
     Args:
         asset: Path of the asset's key.
@@ -262,7 +262,7 @@ def _facts(facts: Mapping[str, str | None]) -> list[tuple[str, str]]:
 
 
 def _line(text: str, width: int = FACT_WIDTH) -> str:
-    # Masked before it is cut: half an address no longer looks like one with a password in it.
+    # Mask before truncating: a truncated address would no longer be recognised as one with a password.
     return clean(masked(text), width)
 
 

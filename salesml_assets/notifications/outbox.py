@@ -1,8 +1,8 @@
-"""Messages that wait for their channel: delivered once to each, tried again while it is down, given up in the end.
+"""The queue of messages: each is delivered once per channel, retried while the channel is down, and finally dropped.
 
-That a channel took a message is noted at once, in Dagster's own key-value store, and not only with the sensor's cursor
-at the end of its evaluation: a daemon that dies in between does not send it again. What is left is the moment between
-a relay's "accepted" and that note; both mails then carry the same Message-ID.
+A delivery is recorded at once in Dagster's key-value store, not only in the sensor's cursor at the end of the
+evaluation: a daemon that is killed in between does not send the message again. A duplicate is possible only if the
+process is killed between the relay's answer and that record; both mails then have the same Message-ID.
 """
 
 from __future__ import annotations
@@ -12,26 +12,29 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from dagster._core.storage.daemon_cursor import DaemonCursorStorage
 from pydantic import BaseModel
 
 from salesml_assets.notifications.delivery import DeliveryError, MessageRefused
 from salesml_assets.notifications.messages import Message
 
-# Seconds to wait after each failed attempt; after one more than these, about a day later, the message is given up.
-WAITS = (0, 0, 0, 60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600)
-ATTEMPTS = len(WAITS) + 1
-MOST_WAITING, MOST_REMEMBERED = 300, 1000
-# Dagster ends a sensor's evaluation after 60 seconds, and would then forget its cursor.
-DELIVERY_SECONDS, LEAST_SECONDS = 40.0, 3.0
+if TYPE_CHECKING:
+    from salesml_assets.runs.dagster_internals import DaemonCursorStorage
 
-Send = Callable[[Message, float], list[str]]
-"""Sends a message within so many seconds; returns what went wrong for a part of its recipients."""
+# Seconds to wait after each failed attempt; if the attempt after the last wait (about a day) fails, too, it is dropped.
+RETRY_WAIT_SECONDS = (0, 0, 0, 60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600)
+ATTEMPTS = len(RETRY_WAIT_SECONDS) + 1
+MAX_WAITING, MAX_REMEMBERED = 300, 1000
+# Dagster ends a sensor's evaluation after 60 seconds and discards its cursor.
+DELIVERY_SECONDS, MIN_SECONDS = 40.0, 3.0
+
+SendMessage = Callable[[Message, float], list[str]]
+"""Sends a message within a number of seconds; returns the problems of single recipients."""
 
 
 class Delivery(BaseModel):
-    """A message on its way to one channel; `due` is when it is tried next, in seconds since the epoch."""
+    """A message waiting for one channel; `due` is the time of the next attempt in seconds since the epoch."""
 
     message: Message
     channel: str
@@ -39,12 +42,12 @@ class Delivery(BaseModel):
     due: float = 0.0
 
 
-class Delivered:
-    """Which messages were delivered to which channel, the latest `MOST_REMEMBERED` of them, written through.
+class DeliveryLog:
+    """The latest `MAX_REMEMBERED` deliveries, message by channel, written through to the store.
 
     Args:
-        store: Where it is kept.
-        name: Its key there.
+        store: Dagster's key-value store.
+        name: Name of the sensor, part of the key.
     """
 
     def __init__(self, store: DaemonCursorStorage, name: str) -> None:
@@ -52,11 +55,11 @@ class Delivered:
         self._known: list[str] = json.loads(store.get_cursor_values({self._key}).get(self._key, "[]"))
 
     def __contains__(self, delivery: Delivery) -> bool:
-        return _name(delivery) in self._known
+        return _delivery_name(delivery) in self._known
 
     def add(self, delivery: Delivery) -> None:
-        """Notes a delivery, durably."""
-        self._known = [*self._known, _name(delivery)][-MOST_REMEMBERED:]
+        """Records a delivery durably."""
+        self._known = [*self._known, _delivery_name(delivery)][-MAX_REMEMBERED:]
         self._store.set_cursor_values({self._key: json.dumps(self._known)})
 
 
@@ -65,48 +68,48 @@ class Outbox:
     """The messages of one sensor.
 
     Attributes:
-        waiting: Messages on their way, the oldest first.
-        channels: How each channel sends.
-        delivered: What was delivered.
-        log: Says what went wrong.
-        now: The time, in seconds since the epoch.
-        sent: How many messages went out.
+        waiting: Messages not delivered yet, oldest first.
+        channels: Send function of each channel.
+        delivered: The log of deliveries.
+        log: Logger for failures.
+        now: Current time in seconds since the epoch.
+        sent: Number of messages sent.
     """
 
     waiting: list[Delivery]
-    channels: Mapping[str, Send]
-    delivered: Delivered
+    channels: Mapping[str, SendMessage]
+    delivered: DeliveryLog
     log: logging.Logger
     now: float = field(default_factory=time.time)
     sent: int = 0
 
     def add(self, message: Message) -> None:
-        """Takes a message for all channels, unless it was delivered or waits already."""
-        known = {_name(delivery) for delivery in self.waiting}
+        """Queues a message for all channels, unless it was delivered or is queued already."""
+        known = {_delivery_name(delivery) for delivery in self.waiting}
         for channel in self.channels:
             delivery = Delivery(message=message, channel=channel)
-            if delivery not in self.delivered and _name(delivery) not in known:
+            if delivery not in self.delivered and _delivery_name(delivery) not in known:
                 self.waiting.append(delivery)
 
     def deliver(self) -> None:
-        """Sends what is due, as far as time allows; what fails waits for a later call."""
+        """Sends messages that are due, as far as time allows; failed ones stay queued."""
         end = time.monotonic() + DELIVERY_SECONDS
         for channel in {delivery.channel: None for delivery in self.waiting}:
             queue = [delivery for delivery in self.waiting if delivery.channel == channel]
             if channel in self.channels:
-                self._work_off(queue, self.channels[channel], end)
+                self._send_due(queue, self.channels[channel], end)
             else:
                 for delivery in queue:
-                    self._give_up(delivery, "is no longer set up")
-        for delivery in self.waiting[:-MOST_WAITING]:
-            self._give_up(delivery, f"has more than {MOST_WAITING} messages waiting")
+                    self._drop(delivery, "is no longer configured")
+        for delivery in self.waiting[:-MAX_WAITING]:
+            self._drop(delivery, f"has more than {MAX_WAITING} messages waiting")
 
-    def _work_off(self, queue: list[Delivery], send: Send, end: float) -> None:
+    def _send_due(self, queue: list[Delivery], send: SendMessage, end: float) -> None:
         up = False
         for delivery in sorted(queue, key=lambda delivery: delivery.due):
             left = end - time.monotonic()
-            # A channel that works again gets all that waited for it.
-            if left < LEAST_SECONDS or not (up or delivery.due <= self.now):
+            # A channel that works again gets all queued messages, due or not.
+            if left < MIN_SECONDS or not (up or delivery.due <= self.now):
                 return
             try:
                 problems = send(delivery.message, left)
@@ -114,7 +117,7 @@ class Outbox:
                 up = True
                 self._failed(delivery, refusal)
             except DeliveryError as failure:
-                # The others would fare no better, and might each take as long.
+                # The other messages would fail, too, and might each take as long.
                 for other in [other for other in queue if other in self.waiting]:
                     if other is delivery or other.due <= self.now:
                         self._failed(other, failure)
@@ -125,22 +128,24 @@ class Outbox:
                 self.waiting.remove(delivery)
                 self.sent += 1
                 for problem in problems:
-                    self.log.error(f"{delivery.channel}: not everybody got '{delivery.message.title}': {problem}")
+                    self.log.error(
+                        f"{delivery.channel}: some recipients did not get '{delivery.message.title}': {problem}"
+                    )
 
     def _failed(self, delivery: Delivery, error: DeliveryError) -> None:
         delivery.attempts += 1
         if delivery.attempts >= ATTEMPTS:
-            self._give_up(delivery, f"failed {delivery.attempts} times: {error}")
+            self._drop(delivery, f"failed {delivery.attempts} times: {error}")
             return
-        delivery.due = self.now + WAITS[delivery.attempts - 1]
+        delivery.due = self.now + RETRY_WAIT_SECONDS[delivery.attempts - 1]
         self.log.warning(
             f"{delivery.channel}: attempt {delivery.attempts} of {ATTEMPTS} for '{delivery.message.title}': {error}"
         )
 
-    def _give_up(self, delivery: Delivery, why: str) -> None:
+    def _drop(self, delivery: Delivery, why: str) -> None:
         self.waiting.remove(delivery)
-        self.log.error(f"'{delivery.message.title}' is given up: {delivery.channel} {why}")
+        self.log.error(f"'{delivery.message.title}' is dropped: {delivery.channel} {why}")
 
 
-def _name(delivery: Delivery) -> str:
+def _delivery_name(delivery: Delivery) -> str:
     return f"{delivery.channel}:{delivery.message.key}"

@@ -1,11 +1,10 @@
-"""Sensors that tell people what happened: runs, failed checks, stale assets.
+"""Sensors that notify people of runs, failed checks and stale assets.
 
-All three read Dagster's event log by a cursor of their own. Dagster's run status sensors would do for runs, but they
-move on whether their function worked or not (`RunStatusSensorDefinition`: the error goes to the tick, the cursor past
-the event), so a mail that a relay did not take would be lost; and failed checks and stale assets start none of them.
-One way for all of it also means one way to try again (`outbox`).
+All three read Dagster's event log with a cursor of their own. Dagster's run status sensors advance their cursor even
+if their function fails (`RunStatusSensorDefinition`), so a mail that a relay rejects would be lost; and failed checks
+and stale assets trigger no such sensor. One mechanism for all events also means one retry policy (`outbox`).
 
-The first evaluation begins at the end of the log. After a time without a daemon, what was missed is told.
+The first evaluation starts at the current end of the log. After a time without a daemon, missed events are reported.
 """
 
 from __future__ import annotations
@@ -15,52 +14,56 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import dagster as dg
-from dagster._core.events.log import EventLogEntry
 from pydantic import BaseModel
 
 from salesml_assets.config.settings import NotificationSettings, Settings
 from salesml_assets.notifications.event_feed import Position, first_position, read_feed
-from salesml_assets.notifications.event_messages import about_check, about_failure, about_freshness, about_success
+from salesml_assets.notifications.event_messages import (
+    message_about_check,
+    message_about_failure,
+    message_about_freshness,
+    message_about_success,
+)
 from salesml_assets.notifications.mailer import Mail, Mailer
 from salesml_assets.notifications.messages import Message, html, plain_text, slack_text, subject
-from salesml_assets.notifications.outbox import Delivered, Delivery, Outbox, Send
+from salesml_assets.notifications.outbox import Delivery, DeliveryLog, Outbox, SendMessage
 from salesml_assets.notifications.slack import SlackWebhook
 
 INTERVAL_SECONDS = 30
-About = Callable[[dg.DagsterInstance, EventLogEntry, str], Message | None]
-Kinds = Mapping[dg.DagsterEventType, About]
+BuildMessage = Callable[[dg.DagsterInstance, dg.EventLogEntry, str], Message | None]
+MessageBuilders = Mapping[dg.DagsterEventType, BuildMessage]
 
 
 class Cursor(BaseModel):
-    """What a sensor remembers: how far it read each kind of event, and which messages are not delivered yet."""
+    """State of a sensor: the position in each kind of event, and the messages not delivered yet."""
 
     positions: dict[str, Position]
     waiting: list[Delivery] = []
 
 
 def notification_sensors(settings: Settings) -> list[dg.SensorDefinition]:
-    """The sensors, by settings; they run from the start."""
+    """The three sensors; they are running by default."""
     make = partial(_sensor, settings=settings.notifications)
-    runs: Kinds = {
-        dg.DagsterEventType.RUN_SUCCESS: about_success,
-        dg.DagsterEventType.RUN_FAILURE: about_failure,
+    runs: MessageBuilders = {
+        dg.DagsterEventType.RUN_SUCCESS: message_about_success,
+        dg.DagsterEventType.RUN_FAILURE: message_about_failure,
     }
     return [
-        make("run_notifications", "Tells of each retrain that succeeded and each run that failed.", runs),
+        make("run_notifications", "Notifies of each successful retrain and each failed run.", runs),
         make(
             "check_notifications",
-            "Tells of each asset check that failed with severity ERROR.",
-            {dg.DagsterEventType.ASSET_CHECK_EVALUATION: about_check},
+            "Notifies of each asset check that failed with severity ERROR.",
+            {dg.DagsterEventType.ASSET_CHECK_EVALUATION: message_about_check},
         ),
         make(
             "freshness_notifications",
-            "Tells of each asset that began to fail its freshness policy.",
-            {dg.DagsterEventType.FRESHNESS_STATE_CHANGE: about_freshness},
+            "Notifies of each asset that started to fail its freshness policy.",
+            {dg.DagsterEventType.FRESHNESS_STATE_CHANGE: message_about_freshness},
         ),
     ]
 
 
-def _sensor(name: str, description: str, kinds: Kinds, settings: NotificationSettings) -> dg.SensorDefinition:
+def _sensor(name: str, description: str, kinds: MessageBuilders, settings: NotificationSettings) -> dg.SensorDefinition:
     @dg.sensor(
         name=name,
         description=description,
@@ -72,10 +75,10 @@ def _sensor(name: str, description: str, kinds: Kinds, settings: NotificationSet
         if context.cursor is None:
             begin = first_position(instance)
             context.update_cursor(Cursor(positions=dict.fromkeys(_names(kinds), begin)).model_dump_json())
-            return dg.SkipReason("From now on.")
+            return dg.SkipReason("First evaluation: starting at the current end of the event log.")
         cursor = Cursor.model_validate_json(context.cursor)
         outbox = Outbox(
-            cursor.waiting, _channels(settings, context), Delivered(instance.daemon_cursor_storage, name), context.log
+            cursor.waiting, _channels(settings, context), DeliveryLog(instance.daemon_cursor_storage, name), context.log
         )
         for kind, about in kinds.items():
             entries, cursor.positions[kind.value] = read_feed(instance, kind, cursor.positions[kind.value], context.log)
@@ -90,17 +93,17 @@ def _sensor(name: str, description: str, kinds: Kinds, settings: NotificationSet
     return notify
 
 
-def _names(kinds: Kinds) -> list[str]:
+def _names(kinds: MessageBuilders) -> list[str]:
     return [kind.value for kind in kinds]
 
 
-def _channels(settings: NotificationSettings, context: dg.SensorEvaluationContext) -> dict[str, Send]:
-    """How messages go out: by what is set up, else to the log.
+def _channels(settings: NotificationSettings, context: dg.SensorEvaluationContext) -> dict[str, SendMessage]:
+    """The configured channels; without any, the sensor's log.
 
     Raises:
-        ConfigurationError: What is set up cannot work; nothing is read then, so nothing is lost.
+        ConfigurationError: A channel is configured wrongly; no event is read then, so none is lost.
     """
-    channels: dict[str, Send] = {}
+    channels: dict[str, SendMessage] = {}
     if mailer := Mailer.from_settings(settings):
         channels["mail"] = partial(_mail, mailer)
     if webhook := SlackWebhook.from_environment():
@@ -119,5 +122,5 @@ def _post(webhook: SlackWebhook, message: Message, seconds: float) -> list[str]:
 
 
 def _log(context: dg.SensorEvaluationContext, message: Message, _: float) -> list[str]:
-    context.log.info(f"No relay and no webhook is set up. {subject(message)}\n{plain_text(message)}")
+    context.log.info(f"Neither a relay nor a webhook is configured. {subject(message)}\n{plain_text(message)}")
     return []

@@ -1,4 +1,4 @@
-"""Short texts to a Slack channel, by its incoming webhook. The webhook's address is the secret: it is never shown."""
+"""Posts short texts to a Slack channel by its incoming webhook. The webhook's address is a secret and never shown."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class SlackWebhook:
 
     @classmethod
     def from_environment(cls) -> SlackWebhook | None:
-        """The webhook that the environment names; None where it names none.
+        """The webhook from the environment; None if it is not set.
 
         Raises:
-            ConfigurationError: It is no https address; http is for this machine only.
+            ConfigurationError: It is not an https address; http is accepted for this machine only.
         """
         url = os.environ.get(SLACK_WEBHOOK)
         if not url:
@@ -40,19 +40,19 @@ class SlackWebhook:
         except ValueError:
             host = ""
         if not host or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
-            raise ConfigurationError(f"{SLACK_WEBHOOK}: a webhook is an address that begins with https://")
+            raise ConfigurationError(f"{SLACK_WEBHOOK}: a webhook address has to start with https://")
         return cls(url)
 
     def post(self, text: str, seconds: float = TIMEOUT_SECONDS) -> None:
-        """Posts a text in Slack's own markup: `escaped` is for what comes from elsewhere.
+        """Posts a text in Slack's markup; pass text from elsewhere through `escaped`.
 
         Args:
             text: The text.
             seconds: Time limit for the connection and for the answer, each.
 
         Raises:
-            MessageRefused: Slack works, but does not take this text.
-            DeliveryError: Slack is down, hangs, or does not know the webhook.
+            MessageRefused: Slack works, but rejects this text.
+            DeliveryError: Slack is down, times out, or does not know the webhook.
         """
         import requests
 
@@ -75,7 +75,7 @@ class SlackWebhook:
 
 
 def escaped(text: str) -> str:
-    """The text as Slack shows it literally, without mentions and links (Slack: "Escaping text").
+    """The text escaped for Slack, so that it contains no mentions and links (Slack: "Escaping text").
 
     >>> escaped("<!channel> a & b")
     '&lt;!channel&gt; a &amp; b'

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import PrivateAttr
 
-from salesml_assets.config.settings import load_settings
+from salesml_assets.config.loading import load_settings
 from salesml_assets.spark.session import at_last, is_running, start_session
 
 if TYPE_CHECKING:

@@ -10,55 +10,59 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster._core.storage.tags import MAX_RETRIES_TAG
 
-from salesml_assets.automation.jobs import JOB
+from salesml_assets.automation.jobs import RETRAIN_JOB
 from salesml_assets.config.settings import ConfigurationError
 from salesml_assets.names import FULL_LOAD_TAG, STARTED_BY_TAG, range_tags
+from salesml_assets.runs.dagster_internals import (
+    MAX_RETRIES_TAG,
+    CodeLocationOrigin,
+    ReconstructableJob,
+    ReconstructableRepository,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+    execute_run_iterator,
+    workspace_code_locations,
+)
 from salesml_assets.runs.project import WORKSPACE
 
 if TYPE_CHECKING:
-    from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
-    from dagster._core.definitions.reconstruct import ReconstructableJob
-    from dagster._core.remote_origin import CodeLocationOrigin
+    from salesml_assets.runs.dagster_internals import BaseAssetGraph
 
-# Marks the runs of the command line, which no run launcher looks after.
+# Marks the runs of the command line, which no run launcher monitors.
 COMMAND_TAGS = {STARTED_BY_TAG: "salesml run"}
 RUN_CONFIG = {
     "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-    # Somebody waits for the command: what fails is said at once, and not tried again minutes later.
+    # The user waits for the command: a failure is reported at once instead of being retried minutes later.
     "execution": {"config": {"retries": {"disabled": {}}}},
 }
 
 
 class RetrainRun:
-    """One run of the job, prepared: which assets, which months.
+    """A prepared run of the job: its assets and months.
 
     Args:
-        home: The project's folder, with the workspace file that says where the definitions are.
+        home: The project's folder, with the workspace file of the definitions.
         select: Assets in Dagster's selection syntax ("sales*", "key:model_comparison"); default: all of the job.
 
     Raises:
-        ConfigurationError: There is no such asset.
+        ConfigurationError: The selection matches no asset.
     """
 
     def __init__(self, home: Path, select: str | None = None) -> None:
-        # Dagster's public `execute_job` gives its events only after the end, and creates runs that the UI does not
-        # list under their job: that takes the origin of the code location, as the UI itself would name it.
-        from dagster._core.definitions.reconstruct import ReconstructableRepository
-        from dagster._core.workspace.load_target import WorkspaceFileTarget
-
-        self.location: CodeLocationOrigin = WorkspaceFileTarget([str(home / WORKSPACE)]).create_origins()[0]
+        # Dagster's public `execute_job` returns its events only after the end, and the UI does not list its runs under
+        # their job: that needs the origin of the code location, as the UI itself names it.
+        self.location: CodeLocationOrigin = workspace_code_locations(home / WORKSPACE)[0]
         target = self.location.loadable_target_origin
         repository = ReconstructableRepository.for_module(
             str(target.module_name), target.attribute or "defs", target.working_directory or str(home)
         )
-        self._job: ReconstructableJob = repository.get_reconstructable_job(JOB)
+        self._job: ReconstructableJob = repository.get_reconstructable_job(RETRAIN_JOB)
         definition = self._job.get_definition()
         self.assets: set[dg.AssetKey] = set(definition.asset_layer.selected_asset_keys)
         if select is not None:
             self.assets = _selected(select, repository.get_definition().asset_graph, self.assets)
-        self.partitions = _partitions(definition.asset_layer, self.assets)
+        self.partitions = _common_partitions(definition.asset_layer, self.assets)
 
     @property
     def names(self) -> set[str]:
@@ -66,11 +70,11 @@ class RetrainRun:
         return {key.to_user_string() for key in self.assets}
 
     def months(self, since: str | None, first: str | None = None) -> tuple[str, str] | None:
-        """First and last partition of the run, or None where none of its assets has partitions.
+        """First and last partition of the run; None if none of its assets has partitions.
 
         Args:
-            since: The month to start with, 'yyyy-MM', as the user set it.
-            first: Where the user set none: the first month that the source has; default: the first partition.
+            since: First month from the user, 'yyyy-MM'.
+            first: First month of the source, used without `since`; default: the first partition.
 
         Raises:
             ConfigurationError: The month is outside the partitions.
@@ -79,25 +83,22 @@ class RetrainRun:
             return None
         earliest, latest = self.partitions.get_first_partition_key(), self.partitions.get_last_partition_key()
         if earliest is None or latest is None:
-            raise ConfigurationError("sales.first_month: there is no month between it and today")
+            raise ConfigurationError("sales.first_month: there is no month between this one and today")
         start = f"{since}-01" if since else max(earliest, f"{first}-01" if first else earliest)
         if not earliest <= start <= latest:
-            raise ConfigurationError(f"--since {since or first}: the months go from {earliest[:7]} to {latest[:7]}")
+            raise ConfigurationError(f"--since {since or first}: has to be between {earliest[:7]} and {latest[:7]}")
         return start, latest
 
     def execute(
         self, instance: dg.DagsterInstance, months: tuple[str, str] | None, full: bool
     ) -> Iterator[dg.DagsterEvent | dg.DagsterRun]:
-        """Creates the run and executes it: yields the run, then its events as they happen, then the run at its end.
+        """Creates and executes the run: yields the run, then its events as they occur, then the finished run.
 
         Args:
-            instance: The instance that keeps the run.
+            instance: The instance that stores the run.
             months: First and last partition.
-            full: Whether these months are all that the source has.
+            full: Whether these are all months of the source.
         """
-        from dagster._core.execution.api import execute_run_iterator
-        from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
-
         repository = self._job.repository.get_definition()
         definition = self._job.get_definition()
         tags = {**definition.run_tags, **COMMAND_TAGS, MAX_RETRIES_TAG: "0"}
@@ -112,7 +113,7 @@ class RetrainRun:
             tags=tags,
             asset_selection=None if everything else frozenset(self.assets),
             job_code_origin=self._job.get_python_origin(),
-            remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(self.location, repository.name), JOB),
+            remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(self.location, repository.name), RETRAIN_JOB),
             repository_load_data=repository.repository_load_data,
         )
         yield run
@@ -123,9 +124,9 @@ class RetrainRun:
 
 
 def close_lost_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Marks runs of the command line as failed whose process is gone: they would hold up Dagster's queue for ever.
+    """Marks runs of the command line without a process as failed: they would block Dagster's queue for ever.
 
-    To be called with the project's lock in hand: then none of them is alive.
+    Must be called while holding the project's lock: then none of these runs is alive.
 
     Returns:
         Their ids.
@@ -147,18 +148,16 @@ def close_lost_runs(instance: dg.DagsterInstance) -> list[str]:
 
 
 def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Marks runs of a daemon as failed whose process on this machine is gone, after a power cut, say.
+    """Marks runs of a daemon without a process on this machine as failed, for example after a power cut.
 
-    Nobody else would before `automation.max_run_hours`, and as long, they would hold up Dagster's queue. Then the
-    daemon makes them again (`run_retries` in dagster.yaml).
+    Otherwise they would block Dagster's queue until `automation.max_run_hours` have passed. The daemon then retries
+    them (`run_retries` in dagster.yaml).
 
     Returns:
         Their ids.
     """
-    from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
-
-    if not isinstance(instance.run_launcher, DefaultRunLauncher):
-        return []  # their processes are on other machines
+    if not isinstance(instance.run_launcher, dg.DefaultRunLauncher):
+        return []  # processes on other machines
     dead = []
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])):
         told = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT).records
@@ -175,36 +174,36 @@ def _is_alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it is there, and somebody else's
+    except PermissionError:  # it exists and belongs to another user
         pass
     return True
 
 
 def quiet_logs() -> None:
-    """Dagster's own loggers write to the UI only; what happens is shown by the command itself."""
+    """Silences Dagster's loggers in the terminal, where the command shows the progress; the UI keeps all messages."""
     for name in ("dagster", "py4j", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", category=dg.BetaWarning)  # no matter of the user's
+    warnings.filterwarnings("ignore", category=dg.BetaWarning)  # not relevant to users
 
 
 def _selected(select: str, graph: BaseAssetGraph, candidates: set[dg.AssetKey]) -> set[dg.AssetKey]:
     try:
-        keys = dg.AssetSelection.from_coercible(_parts(select)).resolve(graph)
+        keys = dg.AssetSelection.from_coercible(_selection_parts(select)).resolve(graph)
     except dg.DagsterError as error:
         raise ConfigurationError(f"--select {select}: {str(error).splitlines()[0]}") from None
     chosen = set(keys & candidates)
     if not chosen:
         names = ", ".join(sorted(key.to_user_string() for key in candidates))
-        raise ConfigurationError(f"--select {select}: there is no such asset; assets: {names}")
-    # Assets that one step makes are made together.
+        raise ConfigurationError(f"--select {select}: no such asset; assets: {names}")
+    # Assets of the same step are materialized together.
     return chosen | {key for name in chosen for key in graph.get(name).execution_set_asset_keys}
 
 
-def _parts(select: str) -> str | Sequence[str]:
-    """`sales,features*` is a list of selections; anything with brackets or words is one expression."""
+def _selection_parts(select: str) -> str | Sequence[str]:
+    """`sales,features*` is a list of selections; text with brackets, spaces or colons is one expression."""
     return select if any(sign in select for sign in "( :") else [part.strip() for part in select.split(",")]
 
 
-def _partitions(layer: object, assets: set[dg.AssetKey]) -> dg.TimeWindowPartitionsDefinition | None:
+def _common_partitions(layer: object, assets: set[dg.AssetKey]) -> dg.TimeWindowPartitionsDefinition | None:
     found = [layer.get(key).partitions_def for key in assets]  # type: ignore[attr-defined]
     return next((definition for definition in found if definition is not None), None)

@@ -1,4 +1,4 @@
-"""What a run shows while it goes on and when it has ended, and what its summary keeps."""
+"""Progress of a run in the terminal, its results at the end, and its summary file."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ MODEL_COLUMNS = {
     "coverage80": "in 80 %", "seconds": "seconds",
 }  # fmt: skip
 WRAPPERS = re.compile(r"Dagster(Execution|ResourceFunction|UserCode)\w*Error$|Failure$|RetryRequestedFromPolicy$")
-# Under a retry policy Dagster asks for another try after an interrupt, too; after an error, by the policy's own name.
+# Under a retry policy Dagster requests a retry after an interrupt, too; after an error, under the policy's name.
 INTERRUPTIONS = {"DagsterExecutionInterruptedError", "KeyboardInterrupt", "RetryRequested"}
 SHARES = {"wape", "bias", "coverage80"}
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A step that failed: its name, the class of what it raised, and the message."""
+class StepFailure:
+    """A failed step: its name, the class of the exception, and the message."""
 
     step: str
     kind: str
@@ -46,29 +46,29 @@ class Progress:
     """Follows the events of a run and prints one line for each asset and check.
 
     Attributes:
-        console: Where the lines go; without a terminal they are plain text.
-        seconds: Seconds by asset, in the order in which they were done.
+        console: Target of the lines; plain text without a terminal.
+        seconds: Seconds by asset, in order of completion.
         metadata: The last metadata of each asset.
         failures: Steps that failed, in order.
-        interrupted: Whether the run was broken off from outside.
-        current: The step at work.
+        interrupted: Whether the run was interrupted from outside.
+        current: The running step.
     """
 
     console: Console
     seconds: dict[str, float] = field(default_factory=dict)
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[StepFailure] = field(default_factory=list)
     interrupted: bool = False
     current: str = ""
     _marks: dict[str, float] = field(default_factory=dict)
     _done: set[tuple[str, str]] = field(default_factory=set)
 
     def follow(self, event: dg.DagsterEvent, now: float) -> None:
-        """Takes one event.
+        """Processes one event.
 
         Args:
             event: The event.
-            now: Seconds on any steady clock.
+            now: Seconds on a monotonic clock.
         """
         step = event.step_key or ""
         if event.event_type == dg.DagsterEventType.STEP_START:
@@ -114,10 +114,10 @@ class Progress:
         if kind in INTERRUPTIONS:
             self.interrupted = True
         message = re.sub(rf"^[\w.]*{re.escape(kind)}: ", "", error.message.strip()) if error else otherwise
-        self.failures.append(Failure(step, kind, masked(_without_java(message))))
+        self.failures.append(StepFailure(step, kind, masked(_without_java(message))))
 
     def _lap(self, step: str, now: float) -> float:
-        """Seconds since the step began or last had something to show."""
+        """Seconds since the start of the step or its last printed line."""
         seconds = now - self._marks.get(step, now)
         self._marks[step] = now
         return round(seconds, 3)
@@ -131,7 +131,7 @@ class Progress:
 
 
 def raised_error(error: Any) -> Any:
-    """What a step raised: it stands below Dagster's own errors about the step. An interrupt is taken as it is.
+    """The exception raised by a step, below Dagster's own wrappers; an interrupt is returned as it is.
 
     Args:
         error: Dagster's `SerializableErrorInfo`, or None.
@@ -144,12 +144,12 @@ def raised_error(error: Any) -> Any:
 
 
 def print_models(console: Console, progress: Progress) -> None:
-    """The table of models, the promotion decision and where report and forecasts lie, as far as the run made them."""
+    """Prints the table of models, the decision, and the addresses of report and forecasts, as far as materialized."""
     found: dict[str, Any] = {}
     for name in ("model_comparison", "production_model", "report"):
         found |= progress.metadata.get(name, {})
     if models := _models(found.get("models")):
-        # Without frames between the columns it fits into 80 characters.
+        # Without column borders the table fits into 80 characters.
         table = Table(title="Models, best first", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for key, title in MODEL_COLUMNS.items():
             table.add_column(title, justify="left" if key == "algorithm" else "right", no_wrap=True)
@@ -168,14 +168,14 @@ def print_models(console: Console, progress: Progress) -> None:
 
 
 def write_summary(file: Path, progress: Progress, run_id: str, seconds: float, success: bool) -> None:
-    """Keeps a run's times as JSON: {"seconds", "assets": {name: seconds}, "run_id", "success"}."""
+    """Writes a run's times as JSON: {"seconds", "assets": {name: seconds}, "run_id", "success"}."""
     summary = {"seconds": round(seconds, 3), "assets": progress.seconds, "run_id": run_id, "success": success}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 
 def _without_java(message: str) -> str:
-    """A message of Spark's without the Java stack behind it."""
+    """A message from Spark without its Java stack trace."""
     return re.split(r"\n\s*(?:at [\w.$]+\(|JVM stacktrace:)", message)[0].rstrip()
 
 

@@ -1,4 +1,4 @@
-"""Where the project is, which settings it has, and who is at work in it."""
+"""The project's folder, its settings file, and the lock for runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from salesml_assets.config.settings import CONFIG_VARIABLE, ConfigurationError
+from salesml_assets.config.loading import CONFIG_VARIABLE
+from salesml_assets.config.settings import ConfigurationError
 
 HOME_VARIABLE = "DAGSTER_HOME"
 INSTANCE, WORKSPACE, SETTINGS = "dagster.yaml", "workspace.yaml", "salesml.yaml"
@@ -16,26 +17,26 @@ LOCK = Path(".salesml") / "run.lock"
 
 
 class BusyError(RuntimeError):
-    """Another command is at work in the same project."""
+    """Another command is running in the same project."""
 
 
 def project_home() -> Path:
-    """The folder that holds dagster.yaml: the working directory, else the one that the package lies in.
+    """The folder with dagster.yaml: the working directory, else the parent of the package.
 
     Raises:
-        ConfigurationError: There is no such folder.
+        ConfigurationError: Neither contains dagster.yaml.
     """
     for folder in (Path.cwd(), Path(__file__).resolve().parents[2]):
         if (folder / INSTANCE).is_file():
             return folder
-    raise ConfigurationError(f"{INSTANCE}: start the command in the project's folder; there is none in {Path.cwd()}")
+    raise ConfigurationError(f"{INSTANCE}: start the command in the project's folder; not found in {Path.cwd()}")
 
 
 def enter_project() -> Path:
-    """Makes the project's folder the working directory, and Dagster's home unless one is set.
+    """Changes the working directory to the project's folder, and sets Dagster's home unless it is set.
 
-    The storage in dagster.yaml is relative to the working directory. The settings stay those of the folder that the
-    command was started in: its salesml.yaml, else the project's.
+    The storage in dagster.yaml is relative to the working directory. The settings are those of the folder in
+    which the command was started: its salesml.yaml, else the project's.
 
     Returns:
         The project's folder.
@@ -52,10 +53,10 @@ def enter_project() -> Path:
 
 @contextmanager
 def run_lock(home: Path) -> Iterator[None]:
-    """Holds the project for one run. The system lets go of it with the process, however that ends.
+    """Locks the project for one run. The operating system releases the lock when the process ends.
 
     Raises:
-        BusyError: Another process holds it.
+        BusyError: Another process holds the lock.
     """
     file = home / LOCK
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -63,5 +64,5 @@ def run_lock(home: Path) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BusyError("Another `salesml run` is at work in this project: wait until it has ended.") from None
+            raise BusyError("Another `salesml run` is running in this project: wait until it has ended.") from None
         yield

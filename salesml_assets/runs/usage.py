@@ -1,4 +1,4 @@
-"""What a run has used so far: memory and processor time of this process and all that it started."""
+"""Memory and processor time of a run so far: this process and all its descendants."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Usage:
-    """Peak memory in bytes (the sum of each process's own peak, so an upper bound) and CPU seconds."""
+    """Peak memory in bytes (sum of the peaks of all processes, so an upper bound) and CPU seconds."""
 
     peak_memory_bytes: int
     cpu_seconds: float
 
 
 def usage_of_run() -> Usage | None:
-    """The use of this process, its Java and its Python workers; None on systems without /proc."""
+    """Usage of this process, its JVM and its Python workers; None on systems without /proc."""
     if not (PROC / "self" / "stat").is_file():
         return None
     ticks = os.sysconf("SC_CLK_TCK")
     family = _family(os.getpid(), _stats())
     peaks = [_peak(pid) for pid in family]
-    # Times of processes that have ended are added to their parent's (the fields cutime and cstime).
+    # Times of ended processes are part of their parent's (fields cutime and cstime).
     seconds = sum(sum(times) for times in family.values()) / ticks
     return Usage(sum(peaks), round(seconds, 2))
 
 
 def _stats() -> dict[int, tuple[int, list[int]]]:
-    """Of every process its parent and its times: user, system, and those of ended children."""
+    """Parent and times of every process: user, system, and those of ended children."""
     found = {}
     for entry in PROC.iterdir():
         if not entry.name.isdigit():
             continue
         try:
             text = (entry / "stat").read_text()
-        except (FileNotFoundError, ProcessLookupError):  # it has ended in the meantime
+        except (FileNotFoundError, ProcessLookupError):  # the process has ended in the meantime
             continue
-        fields = text.rpartition(")")[2].split()  # the name before may hold anything
+        fields = text.rpartition(")")[2].split()  # the process name before may contain anything
         found[int(entry.name)] = (int(fields[1]), [int(value) for value in fields[11:15]])
     return found
 
 
 def _family(root: int, stats: dict[int, tuple[int, list[int]]]) -> dict[int, list[int]]:
-    """The times of a process and all its descendants."""
+    """Times of a process and all its descendants."""
     members = {root}
     grown = True
     while grown:

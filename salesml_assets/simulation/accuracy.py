@@ -1,4 +1,4 @@
-"""Forecasts of the first model beside those of the production model, and what came of both."""
+"""Realised error of the production model's forecasts, and forecasts of the first model for comparison."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = ["unique_id", "ds", "yhat"]
 
 
 @dataclass(frozen=True)
-class Realised:
+class RealisedError:
     """Error of the forecasts of a week: Σ|y - ŷ| / Σ|y|, Σ(ŷ - y) / Σ|y|, and Σ|y|."""
 
     wape: float | None
@@ -26,11 +26,11 @@ class Realised:
 
 
 def first_model_forecasts(lake: Lakehouse, files: FileStore, folder: str) -> pd.DataFrame:
-    """What the first model says now, from the same panel as the model in production: `unique_id`, `ds`, `yhat`.
+    """Forecasts of the first model from the panel of the production model: `unique_id`, `ds`, `yhat`.
 
     Args:
         lake: The tables.
-        files: Where the model is.
+        files: The file store with the model.
         folder: The model's folder.
     """
     import polars as pl
@@ -45,12 +45,12 @@ def first_model_forecasts(lake: Lakehouse, files: FileStore, folder: str) -> pd.
     return pl.concat([forecast(bundle, batch).select(COLUMNS) for batch in rows]).to_pandas()
 
 
-def realised(forecasts: pd.DataFrame, lake: Lakehouse, monday: dt.date) -> Realised:
-    """The error over the days of a week and all series, on the trading days that are known.
+def realised_error(forecasts: pd.DataFrame, lake: Lakehouse, monday: dt.date) -> RealisedError:
+    """The error over the known trading days of a week, all series together.
 
     Args:
-        forecasts: `unique_id`, `ds`, `yhat`, made before the week.
-        lake: The tables, with the week's sales.
+        forecasts: `unique_id`, `ds`, `yhat`, from an origin before the week.
+        lake: The tables, including the week's sales.
         monday: The week's first day.
     """
     sunday = monday + dt.timedelta(6)
@@ -61,6 +61,6 @@ def realised(forecasts: pd.DataFrame, lake: Lakehouse, monday: dt.date) -> Reali
     rows = actual.merge(forecasts, on=["unique_id", "ds"])
     volume = float(rows["y"].abs().sum())
     if volume == 0:
-        return Realised(None, None, 0.0)
+        return RealisedError(None, None, 0.0)
     error = rows["yhat"] - rows["y"]
-    return Realised(float(error.abs().sum() / volume), float(error.sum() / volume), volume)
+    return RealisedError(float(error.abs().sum() / volume), float(error.sum() / volume), volume)

@@ -1,7 +1,7 @@
-"""Events on rows of a source: each changes the products that it hits, and nothing else.
+"""Applies events to rows of a source: each event changes the products that it hits, and nothing else.
 
-The rows are as delivered, and every canonical column is one of theirs (`source.split_source` sees to that). Amounts
-keep their type: text stays text, and where all quantities are whole, they stay whole.
+The rows are as delivered, and contain every canonical column (`source.split_source` adds missing ones). Amounts keep
+their type: text stays text, and quantities that are all whole stay whole.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import polars as pl
 from salesml_assets.config.settings import ColumnSettings, Settings
 from salesml_assets.simulation.plan import Event
 
-NEW = "NEW"  # the new category, and what a product's new code ends with
+NEW = "NEW"  # the new category, and the suffix of a new product code
 
 
 def key_column(settings: Settings) -> str:
@@ -31,9 +31,9 @@ def hit_products(before: pl.DataFrame, event: Event, number: int, seed: int, set
     The order is that of a hash of code, seed and the event's number: the same products on every machine.
 
     Args:
-        before: Rows of the weeks before the event, which say how much each product sells.
+        before: Rows of the weeks before the event, for the volume of each product.
         event: The event.
-        number: Its number in the simulation file.
+        number: Index of the event in the simulation file.
         seed: The simulation's seed.
         settings: Settings whose `sales.columns` are columns of the rows.
     """
@@ -56,14 +56,14 @@ def hit_products(before: pl.DataFrame, event: Event, number: int, seed: int, set
     return chosen
 
 
-def happen(rows: pl.DataFrame, event: Event, hit: Collection[str], seed: int, settings: Settings) -> pl.DataFrame:
-    """The rows of a week with an event in them.
+def apply_event(rows: pl.DataFrame, event: Event, hit: Collection[str], seed: int, settings: Settings) -> pl.DataFrame:
+    """Applies an event to the rows of a week.
 
     Args:
         rows: The rows as delivered.
         event: The event.
         hit: The products that it hits, in their order.
-        seed: Decides which whole quantities are rounded up.
+        seed: Seed for rounding whole quantities up or down.
         settings: Settings whose `sales.columns` are columns of the rows.
     """
     columns, key = settings.sales.columns, key_column(settings)
@@ -89,16 +89,16 @@ def _two_ways(rows: pl.DataFrame, event: Event, hit: Collection[str], key: str) 
 def _level(
     rows: pl.DataFrame, is_hit: pl.Expr, factor: pl.Expr, seed: int, columns: ColumnSettings
 ) -> dict[str, pl.Expr]:
-    """Quantities and, with them, revenues."""
+    """Scaled quantities, and revenues in proportion."""
     if columns.quantity is None:
         return _scaled_columns(rows, is_hit, factor, [columns.revenue])
     before = _number(columns.quantity)
     after = before * factor
     if rows.select((before == before.floor()).all()).item():
-        # Up or down by chance, so that the sum is right; equal rows are treated equally, and stay copies.
+        # Rounded up or down at random, so that the sum is right; duplicate rows get the same value and stay duplicates.
         chance = rows.hash_rows(seed=seed).cast(pl.Float64) / 2.0**64
         after = (after + chance).floor()
-    # A row's revenue follows what became of its quantity.
+    # A row's revenue follows its rounded quantity.
     moved = pl.when(before != 0).then(after / before).otherwise(factor)
     quantity = {columns.quantity: _written(rows, columns.quantity, is_hit, after)}
     return quantity | _scaled_columns(rows, is_hit, moved, [columns.revenue])
@@ -125,7 +125,7 @@ def _number(name: str) -> pl.Expr:
 
 
 def _written(rows: pl.DataFrame, name: str, is_hit: pl.Expr, value: pl.Expr) -> pl.Expr:
-    """The value in the column's own type, where a row is hit and the old one was a number."""
+    """The value in the column's type for hit rows with a number, else the old value."""
     kind = rows.schema[name]
     typed = (value.round() if kind.is_integer() else value).cast(kind)
     return pl.when(is_hit & value.is_not_null()).then(typed).otherwise(pl.col(name))

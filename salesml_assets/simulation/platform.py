@@ -1,4 +1,4 @@
-"""The platform as its daemon runs it, in one process and without waiting: sensors, conditions, schedule, jobs."""
+"""The daemon's part in one process, without waiting: sensors, automation conditions, schedule and jobs."""
 
 from __future__ import annotations
 
@@ -6,38 +6,40 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.execution.api import execute_run_iterator
-from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
-from dagster._core.storage.tags import RUN_KEY_TAG, SCHEDULE_NAME_TAG, SENSOR_NAME_TAG
 from rich.console import Console
 
-from salesml_assets.automation.jobs import JOB, partition_range_tags
+from salesml_assets.automation.jobs import RETRAIN_JOB, partition_range_tags
 from salesml_assets.config.settings import Settings
 from salesml_assets.definitions import definitions
 from salesml_assets.names import STARTED_BY_TAG
+from salesml_assets.runs.dagster_internals import (
+    RUN_KEY_TAG,
+    SCHEDULE_NAME_TAG,
+    SENSOR_NAME_TAG,
+    CodeLocationOrigin,
+    InMemoryJob,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+    execute_run_iterator,
+)
 from salesml_assets.runs.execution import RUN_CONFIG
 from salesml_assets.runs.progress import Progress
 from salesml_assets.simulation.state import RunRecord
-
-if TYPE_CHECKING:
-    from dagster._core.remote_origin import CodeLocationOrigin
 
 NEW_SALES, REFRESH, DRIFT_RETRAIN, SCHEDULE = "new_sales", "refresh", "drift_retrain", "weekly_retrain"
 
 
 class Platform:
-    """All definitions on one day, and the instance on which they run.
+    """All definitions on one day, and the instance that runs them.
 
     Args:
         settings: The settings, with the day in `clock.today`.
         instance: The simulation's own instance.
         location: The code location under which Dagster's UI lists the runs.
-        cursors: The sensors' cursors; they are moved on.
-        show: Told the step at work.
+        cursors: The sensors' cursors; updated in place.
+        show: Called with the name of the running step.
     """
 
     def __init__(
@@ -53,29 +55,29 @@ class Platform:
         self.origin = RemoteRepositoryOrigin(location, self.repository.name)
 
     def train(self) -> RunRecord:
-        """The first run of everything."""
-        return self._run(JOB, dg.RunRequest(tags=partition_range_tags(self.settings)), "the start")
+        """Runs the whole graph for the first time."""
+        return self._run(RETRAIN_JOB, dg.RunRequest(tags=partition_range_tags(self.settings)), "first training")
 
     def scheduled(self) -> list[RunRecord]:
-        """The run that the schedule asks for."""
+        """Runs that the schedule requests."""
         schedule = self.repository.get_schedule_def(SCHEDULE)
         now = dt.datetime.combine(self.settings.today, dt.time(), dt.UTC)
         with dg.build_schedule_context(self.instance, now, repository_def=self.repository) as context:
             requests = schedule.evaluate_tick(context).run_requests or []
-        return [self._run(JOB, request, SCHEDULE, {SCHEDULE_NAME_TAG: SCHEDULE}) for request in requests]
+        return [self._run(RETRAIN_JOB, request, SCHEDULE, {SCHEDULE_NAME_TAG: SCHEDULE}) for request in requests]
 
     def tick(self, name: str) -> list[RunRecord]:
-        """One evaluation of a sensor and the runs that it asks for; a run key that was used starts nothing."""
+        """Evaluates a sensor once and executes the requested runs; a run key that was used is skipped."""
         sensor = self.repository.get_sensor_def(name)
         if isinstance(sensor, dg.AutomationConditionSensorDefinition):
-            # The same conditions by the same code of Dagster's, which a daemon calls by itself.
+            # The same conditions, evaluated by the same code in Dagster that the daemon uses.
             sensor = dg.AutomationConditionSensorDefinition(
                 name, target=sensor.asset_selection, run_tags=sensor.run_tags, use_user_code_server=True
             )
         with dg.build_sensor_context(
             self.instance, self.cursors.get(name), repository_def=self.repository, sensor_name=name
         ) as context:
-            context.log.setLevel(logging.CRITICAL)  # it would write to the terminal
+            context.log.setLevel(logging.CRITICAL)  # else it writes to the terminal
             result = sensor.evaluate_tick(context)
         if result.cursor is not None:
             self.cursors[name] = result.cursor
@@ -84,7 +86,7 @@ class Platform:
         return [self._run(job, request, name, {SENSOR_NAME_TAG: name}) for request in new]
 
     def until_quiet(self, name: str) -> Iterator[RunRecord]:
-        """Evaluates a sensor until it asks for nothing any more."""
+        """Evaluates a sensor until it requests no more runs."""
         while runs := self.tick(name):
             yield from runs
 
@@ -97,10 +99,10 @@ class Platform:
     def _run(
         self, name: str | None, request: dg.RunRequest, asked_by: str, asked: Mapping[str, str] | None = None
     ) -> RunRecord:
-        """Executes a run of a job, or of assets where no job is named, to its end.
+        """Executes a run to its end, of a job, or of the requested assets if no job is named.
 
         Raises:
-            KeyboardInterrupt: It was interrupted.
+            KeyboardInterrupt: The run was interrupted.
         """
         started = time.monotonic()
         job = self.repository.get_job(name) if name else self.repository.get_implicit_global_asset_job_def()
@@ -129,5 +131,5 @@ class Platform:
             asked_by=asked_by,
             reason=tags.get(STARTED_BY_TAG, ""),
             seconds=round(time.monotonic() - started, 1),
-            failure=None if ended.is_success else failures or "it failed",
+            failure=None if ended.is_success else failures or "the run failed",
         )

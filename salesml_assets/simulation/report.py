@@ -1,4 +1,4 @@
-"""The report of a replay: a page, the same as JSON, and lines for the terminal."""
+"""The report of a replay: HTML page, JSON, and lines for the terminal."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
 PAGE, DATA = "report.html", "report.json"
 HEADER = [
-    "Week", "From", "Events", "Drift seen", "Retrain", "Model", "WAPE", "without retraining", "Bias",
+    "Week", "From", "Events", "Drift", "Retrain", "Model", "WAPE", "without retraining", "Bias",
     "without retraining", "Rows", "Time",
 ]  # fmt: skip
 ERRORS = ("wape", "bias", "first_wape", "first_bias")
-TITLE = "Error of each week, and what was seen"
+TITLE = "Error, drift and retrains by week"
 
 
 def print_week(console: Console, simulation: Simulation, state: State) -> None:
-    """One line on the week that was done last."""
+    """Prints one line about the last replayed week."""
     if not state.weeks:
         console.print(f"First model trained on all sales before {state.mondays[0]}.", highlight=False)
         return
@@ -56,7 +56,7 @@ def print_week(console: Console, simulation: Simulation, state: State) -> None:
 
 
 def print_weeks(console: Console, simulation: Simulation, state: State) -> None:
-    """The table of all weeks, and what came of the events."""
+    """Prints the table of all weeks and the outcome of each event."""
     lines = Lines(title="Weeks", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     shown = [0, 1, 2, 3, 4, 6, 7]
     for column in shown:
@@ -67,12 +67,12 @@ def print_weeks(console: Console, simulation: Simulation, state: State) -> None:
     console.print()
     console.print(lines)
     for row in _events(simulation, state).rows:
-        console.print(f"{row[0]}, from week {row[1]}: seen in week {row[2]} ({row[3]}), retrained in week {row[4]}",
-                      soft_wrap=True, highlight=False)  # fmt: skip
+        outcome = f"drift detected in week {row[2]} ({row[3]}), retrained in week {row[4]}"
+        console.print(f"{row[0]}, from week {row[1]}: {outcome}", soft_wrap=True, highlight=False)
 
 
 def write_report(root: Path, simulation: Simulation, state: State, settings: Settings) -> Path:
-    """Writes page and JSON into the simulation's folder; the page's address."""
+    """Writes page and JSON into the simulation's folder; returns the path of the page."""
     data = {
         "simulation": simulation.model_dump(mode="json"),
         "weeks": [week.model_dump(mode="json") for week in state.weeks],
@@ -86,13 +86,13 @@ def write_report(root: Path, simulation: Simulation, state: State, settings: Set
 
 
 def render(simulation: Simulation, state: State, settings: Settings) -> str:
-    """The page; it needs nothing but itself."""
+    """The self-contained HTML page."""
     rows = [_cells(place, week) for place, week in enumerate(state.weeks, 1)]
     first = dt.date.fromisoformat(state.mondays[0])
     last = first + len(state.weeks) * WEEK - dt.timedelta(1)
     drawn = figure_svg(_figure(simulation, state), "replay", TITLE) if state.weeks else ""
     return template("replay.html.j2").render(
-        title=f"{plural(len(state.weeks), 'week')} in fast motion",
+        title=f"Simulation of {plural(len(state.weeks), 'week')}",
         subtitle=f"{settings.forecast.target} per {' × '.join(settings.forecast.series)} · {day(first)} to {day(last)}",
         cards=_cards(simulation, state),
         figure={"title": TITLE, "svg": Markup(drawn)},
@@ -130,11 +130,11 @@ def _cards(simulation: Simulation, state: State) -> list[tuple[str, str, str]]:
     runs = [run for week in weeks for run in week.runs]
     retrains = [week.retrain for week in weeks if week.retrain]
     ours, without = _gain(state)
-    gain = f"{percent(without)} without" if ours is not None else "there was none"
+    gain = f"{percent(without)} without" if ours is not None else "no retrain"
     return [
         ("Weeks replayed", f"{len(weeks)} of {simulation.weeks}", f"{plural(len(runs), 'run')} of Dagster"),
-        ("Weeks with drift", str(len(drifted)), f"of {plural(len(evaluated), 'week')} that were evaluated"),
-        ("Retrains", str(len(retrains)), ", ".join(sorted({run.asked_by for run in retrains})) or "none was asked for"),
+        ("Weeks with drift", str(len(drifted)), f"of {plural(len(evaluated), 'evaluated week')}"),
+        ("Retrains", str(len(retrains)), ", ".join(sorted({run.asked_by for run in retrains})) or "none requested"),
         ("WAPE after the first retrain", percent(ours), gain),
     ]
 
@@ -153,10 +153,10 @@ def _events(simulation: Simulation, state: State) -> Table:
         seen = [weeks[0], ", ".join(summary.kinds) or DASH, weeks[1]]
         rows.append([summary.label, str(summary.week), *seen, *map(percent, errors)])
     header = [
-        "Event", "From week", "Drift seen in week", "Kinds", "Retrained in week", "WAPE before", "in its first week",
-        "after the retrain", "without retraining",
+        "Event", "From week", "Drift detected in week", "Kinds", "Retrained in week", "WAPE before",
+        "in its first week", "after the retrain", "without retraining",
     ]  # fmt: skip
-    return Table("Events, and what the platform did", header, rows, text_columns={0, 3})
+    return Table("Events, detection and retrains", header, rows, text_columns={0, 3})
 
 
 def _cells(place: int, week: WeekRecord) -> list[str]:
@@ -188,9 +188,9 @@ def _facts(simulation: Simulation, state: State, settings: Settings) -> list[tup
     seconds = [week.seconds for week in state.weeks]
     return [
         ("Source", masked(settings.sales.path)),
-        ("Retrain by", " and ".join(asked) or "nothing"),
+        ("Retrain triggers", " and ".join(asked) or "nothing"),
         ("Algorithms", ", ".join(map(algorithm_label, settings.training.algorithms))),
-        ("Most training rows", number(settings.training.max_rows)),
+        ("Maximum training rows", number(settings.training.max_rows)),
         ("Recent weeks, baseline weeks", f"{settings.drift.window_weeks}, {settings.drift.baseline_weeks}"),
         ("False discovery rate", percent(settings.drift.alpha)),
         ("Seed of the events", simulation.seed),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from salesml_assets.config.settings import ColumnSettings, SalesSettings, Settings
-from salesml_assets.simulation.events import happen, hit_products
+from salesml_assets.simulation.events import apply_event, hit_products
 from salesml_assets.simulation.plan import WEEK, Simulation
 
 if TYPE_CHECKING:
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 LABEL = "_week"
 HISTORY = "history"
-WEEKS_OF_VOLUME = 8  # before an event: by them it is told how much each product sells
+WEEKS_OF_VOLUME = 8  # before an event, for the volume of each product
 
 
 def split_source(spark: SparkSession, settings: Settings, mondays: Sequence[dt.date], folder: Path) -> ColumnSettings:
-    """Writes the source's rows as Parquet, one folder for each week and one for what was before.
+    """Writes the source's rows as Parquet: one folder for each week, and one for earlier rows.
 
-    The rows keep all their columns. A canonical column that is an SQL expression becomes one more column, so that an
-    event can change it.
+    The rows keep all their columns. A canonical column that is an SQL expression becomes an additional column, so that
+    an event can change it.
 
     Args:
         spark: The session.
         settings: The settings of the real source.
-        mondays: The weeks that are replayed; rows after them are left out.
-        folder: Where the weeks are written; what it held is replaced.
+        mondays: The replayed weeks; later rows are left out.
+        folder: Target folder; its content is replaced.
 
     Returns:
-        The column mapping of what was written: plain columns only.
+        The column mapping of the written rows: plain columns only.
     """
     from pyspark.sql import functions as F
 
@@ -56,7 +56,7 @@ def split_source(spark: SparkSession, settings: Settings, mondays: Sequence[dt.d
         mapped[name] = plain or _free_name(name, delivered.columns)
         if plain is None:
             made[name] = str(mapped[name])
-    # Covariates with the types that they have in the real source: in CSV all are text.
+    # Covariates with the types of the real source: in CSV all are text.
     planned = known_future_columns(settings, delivered.columns, list(mapped))
     kept = [name for name in delivered.columns if name not in planned.values()]
     rows = canonical(delivered, settings).select(
@@ -69,7 +69,7 @@ def split_source(spark: SparkSession, settings: Settings, mondays: Sequence[dt.d
     monday = F.date_trunc("week", "_day").cast("date")
     label = F.when(F.col("_day") >= F.lit(earliest), F.date_format(monday, "yyyy-MM-dd")).otherwise(F.lit(HISTORY))
     past_the_end = F.coalesce(F.col("_day") >= F.lit(mondays[-1] + WEEK), F.lit(False))
-    # Else timestamps have a form of Spark's own, and each file another one after an event.
+    # Otherwise Spark writes INT96 timestamps, and Polars another type after an event.
     spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
     labelled = rows.where(~past_the_end).withColumn(LABEL, label).drop("_day")
     labelled.repartition(LABEL).write.partitionBy(LABEL).mode("overwrite").parquet(str(folder))
@@ -81,8 +81,8 @@ def replay_settings(settings: Settings, columns: ColumnSettings, source: Path) -
 
     Args:
         settings: The settings of the real source.
-        columns: Of `split_source`.
-        source: Where the weeks are delivered.
+        columns: Result of `split_source`.
+        source: Folder to which weeks are delivered.
     """
     sales = SalesSettings(
         path=str(source),
@@ -94,11 +94,11 @@ def replay_settings(settings: Settings, columns: ColumnSettings, source: Path) -
 
 
 def deliver_history(folder: Path, source: Path, mondays: Sequence[dt.date]) -> None:
-    """Copies all that was sold before the first replayed week into the source.
+    """Copies all rows before the first replayed week into the source.
 
     Args:
         folder: The split source.
-        source: Where files are delivered.
+        source: Folder to which files are delivered.
         mondays: The replayed weeks.
     """
     source.mkdir(parents=True, exist_ok=True)
@@ -113,17 +113,17 @@ def deliver_history(folder: Path, source: Path, mondays: Sequence[dt.date]) -> N
 def deliver_week(
     folder: Path, source: Path, week: int, mondays: Sequence[dt.date], simulation: Simulation, settings: Settings
 ) -> int:
-    """Puts one week's file into the source, with the events that are in force; a week without rows has no file.
+    """Delivers one week's file to the source, with its active events applied; a week without rows has no file.
 
-    The file's time is the day after the week, the same in every replay.
+    The file's modification time is the day after the week, the same in every replay.
 
     Args:
         folder: The split source.
-        source: Where files are delivered.
-        week: Which of the replayed weeks, from 1.
+        source: Folder to which files are delivered.
+        week: Number of the replayed week, from 1.
         mondays: The replayed weeks.
         simulation: The events.
-        settings: Of `replay_settings`.
+        settings: Result of `replay_settings`.
 
     Returns:
         The number of rows.
@@ -137,7 +137,7 @@ def deliver_week(
         began = mondays[event.week - 1]
         earlier = [read_week(folder, began - back * WEEK) for back in range(1, WEEKS_OF_VOLUME + 1)]
         hit = hit_products(_stacked(earlier, sold), event, number, simulation.seed, settings)
-        rows = happen(rows, event, hit, simulation.seed + number, settings)
+        rows = apply_event(rows, event, hit, simulation.seed + number, settings)
     target = source / f"{monday}.parquet"
     rows.write_parquet(_hidden(target))
     _publish(target, monday + WEEK)
@@ -145,7 +145,7 @@ def deliver_week(
 
 
 def read_week(folder: Path, monday: dt.date) -> pl.DataFrame | None:
-    """The rows of one week of the split source as they were sold; None if there are none."""
+    """The original rows of one week of the split source; None if there are none."""
     import polars as pl
 
     files = _files(folder, str(monday))
@@ -172,7 +172,7 @@ def _hidden(target: Path) -> Path:
 
 
 def _publish(target: Path, day: dt.date) -> None:
-    """A file is in the source as a whole or not at all, and counts as written at the beginning of that day."""
+    """Moves a file into the source atomically; its modification time is the beginning of that day."""
     moment = dt.datetime.combine(day, dt.time(), dt.UTC).timestamp()
     os.utime(_hidden(target), (moment, moment))
     _hidden(target).replace(target)

@@ -1,7 +1,7 @@
-"""What a simulation keeps, so that it can be stopped at any moment: a week is done as a whole, or not at all.
+"""The persistent state of a simulation. A simulation can be stopped at any moment: each week is atomic.
 
-After each week Dagster's database is copied and the versions of all tables are noted. A simulation that goes on returns
-to the last of these first: what a week that was broken off had begun is forgotten, and the week is done again.
+After each week Dagster's database is copied and the versions of all tables are recorded. A resumed simulation first
+returns to the last of these checkpoints: an interrupted week is rolled back and replayed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LOG_ENTRY = re.compile(r"^\.?(\d{20})\.")
 
 
 class RunRecord(BaseModel):
-    """A run of a week: its job or the assets that it made, what asked for it, and how it ended."""
+    """A run of a week: its job or its assets, its trigger, and its outcome."""
 
     run_id: str
     what: str
@@ -30,23 +30,23 @@ class RunRecord(BaseModel):
 
 
 class WeekRecord(BaseModel):
-    """What happened in a week.
+    """The record of a replayed week.
 
     Attributes:
         monday: Its first day.
         rows: Rows delivered.
-        events: Kinds of the events in force.
+        events: Kinds of the active events.
         runs: All runs, in order.
-        drifted: Kinds of drift that the week's drift report found; None: no report was made.
-        judged: First day of the week that it judged.
+        drifted: Kinds of drift in the week's drift report; None without a report.
+        judged: First day of the week that the drift report evaluated.
         version: Version of the production model at the end of the week.
         algorithm: Its algorithm.
-        wape: Realised WAPE of the forecasts for this week that were made before it.
+        wape: RealisedError WAPE of the forecasts for this week that were made before it.
         bias: Their bias.
-        first_wape: WAPE that the first model would have had.
+        first_wape: WAPE of the first model, without retraining.
         first_bias: Its bias.
-        volume: What was sold.
-        seconds: How long the week took.
+        volume: Sum of the absolute sales.
+        seconds: Duration of replaying the week.
     """
 
     monday: str
@@ -66,21 +66,21 @@ class WeekRecord(BaseModel):
 
     @property
     def retrain(self) -> RunRecord | None:
-        """The run that trained a model, if there was one."""
+        """The run of the retrain job, if there was one."""
         return next((run for run in self.runs if run.what == "retrain"), None)
 
 
 class State(BaseModel):
-    """How far a simulation has come.
+    """The progress of a simulation.
 
     Attributes:
-        settings: The settings in force, to see that they are still the same.
-        mondays: The weeks that are replayed.
+        settings: Hash of the settings and the simulation file, to detect changes.
+        mondays: The replayed weeks.
         columns: The column mapping of the split source.
-        first_model: Folder of the first model, once it is trained.
+        first_model: SimulationFolder of the first model, once it is trained.
         cursors: Cursor of each sensor.
         tables: Version of each table of the lake.
-        weeks: What happened so far.
+        weeks: The replayed weeks so far.
     """
 
     settings: str
@@ -92,36 +92,36 @@ class State(BaseModel):
     weeks: list[WeekRecord] = Field(default_factory=list)
 
 
-class Folder:
-    """The folder of a simulation and what lies where in it."""
+class SimulationFolder:
+    """The folder of a simulation: its layout and its checkpoints."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.weeks, self.source, self.lake = root / "weeks", root / "source", root / "lake"
-        self.storage, self.kept = root / "dagster", root / "checkpoint"
+        self.storage, self.checkpoints = root / "dagster", root / "checkpoint"
         self.settings, self.state = root / "salesml.yaml", root / "state.json"
         self.first_model = root / "first_model"
 
     def load(self, settings: str) -> State | None:
-        """The state that was kept; None for a new simulation.
+        """The saved state; None for a new simulation.
 
         Raises:
-            ConfigurationError: The folder holds something else.
+            ConfigurationError: The folder contains something else.
         """
         if not self.state.is_file():
             begun = (self.weeks, self.source, self._lock)
             if self.root.exists() and any(file not in begun for file in self.root.iterdir()):
-                raise ConfigurationError(f"{self.root} is not empty and holds no simulation: name another folder")
+                raise ConfigurationError(f"{self.root} is not empty and contains no simulation: choose another folder")
             return None
         state = State.model_validate_json(self.state.read_text(encoding="utf-8"))
         if state.settings != settings:
             raise ConfigurationError(
-                f"{self.root} holds a simulation with other settings: name another folder, or delete this one"
+                f"{self.root} contains a simulation with other settings: choose another folder, or delete this one"
             )
         return state
 
-    def keep(self, state: State) -> None:
-        """Keeps the state, with everything that it says: the last step of a week."""
+    def save_checkpoint(self, state: State) -> None:
+        """Saves the state, the table versions and a copy of Dagster's database: the last step of a week."""
         state.tables = {name: Lakehouse(str(self.lake)).version(name) for name in self._tables()}
         fresh = self._checkpoint(state)
         shutil.rmtree(fresh, ignore_errors=True)
@@ -130,12 +130,12 @@ class Folder:
         new = self.state.with_name(f".{self.state.name}")
         new.write_text(state.model_dump_json(indent=1), encoding="utf-8")
         new.replace(self.state)
-        for old in self.kept.glob("*"):
+        for old in self.checkpoints.glob("*"):
             if old != fresh:
                 shutil.rmtree(old)
 
-    def restore(self, state: State) -> None:
-        """Forgets all that happened after the state was kept."""
+    def restore_checkpoint(self, state: State) -> None:
+        """Rolls back everything after the saved state."""
         shutil.rmtree(self.storage, ignore_errors=True)
         if self._checkpoint(state).exists():
             shutil.copytree(self._checkpoint(state), self.storage)
@@ -150,14 +150,14 @@ class Folder:
         return self.root / ".salesml"
 
     def _checkpoint(self, state: State) -> Path:
-        return self.kept / f"{len(state.weeks)}-{'trained' if state.first_model else 'new'}"
+        return self.checkpoints / f"{len(state.weeks)}-{'trained' if state.first_model else 'new'}"
 
     def _tables(self) -> list[str]:
         return sorted(log.parent.name for log in self.lake.glob("*/_delta_log"))
 
 
 def _cut_back(log: Path, version: int) -> None:
-    """Removes the versions of a Delta table that came later; their data files are no part of it any more."""
+    """Removes later versions from a Delta log; their data files are unreferenced from then on."""
     for file in log.iterdir():
         entry = LOG_ENTRY.match(file.name)
         if (entry and int(entry[1]) > version) or "_last_checkpoint" in file.name:

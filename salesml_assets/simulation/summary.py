@@ -1,4 +1,4 @@
-"""What a replay showed: of each event when it was seen and answered, and the errors around it."""
+"""Summary of a replay: for each event the weeks of detection and retrain, and the errors before and after."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ WEEKS_BEFORE = 4
 
 
 class EventSummary(BaseModel):
-    """What came of an event; weeks are counted from 1.
+    """Outcome of an event; weeks are counted from 1.
 
     Attributes:
         label: The event in words.
-        week: The week in which it began.
-        seen: The first week since then in which there was drift.
+        week: First week of the event.
+        seen: First week since then with drift.
         kinds: The kinds of drift in that week.
-        retrained: The first week since then in which a drift started a retrain.
+        retrained: First week since then with a retrain started by drift.
         wape_before: Mean WAPE of up to four weeks before it.
         wape_first: WAPE in its first week.
         wape_after: Mean WAPE of the weeks after that retrain.
-        without_after: The same of the first model.
+        without_after: The same for the first model.
     """
 
     label: str
@@ -41,7 +41,7 @@ class EventSummary(BaseModel):
 
 
 def event_summaries(simulation: Simulation, weeks: Sequence[WeekRecord]) -> list[EventSummary]:
-    """One for each event that has begun, in the order of the file."""
+    """A summary of each event that has started, in the order of the file."""
     summaries = []
     for event in simulation.events:
         if event.week > len(weeks):
@@ -69,13 +69,13 @@ def event_summaries(simulation: Simulation, weeks: Sequence[WeekRecord]) -> list
 
 
 def mean(values: Sequence[float | None]) -> float | None:
-    """Of the values that are there; None if there are none."""
+    """Mean of the known values; None if there are none."""
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
 
 
 def after_first_retrain(weeks: Sequence[WeekRecord]) -> Sequence[WeekRecord]:
-    """The weeks whose forecasts were not made by the first model."""
+    """The weeks whose forecasts come from a later model than the first."""
     first = next((number for number, week in enumerate(weeks) if week.version > 1), len(weeks))
     return weeks[first + 1 :]
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from deltalake import write_deltalake
 
-from salesml_assets.automation.clean_up import JOB
+from salesml_assets.automation.clean_up import CLEAN_UP_JOB
 from salesml_assets.config.settings import Settings
 from salesml_assets.definitions import definitions
 from salesml_assets.lake.store import Lakehouse
@@ -29,7 +29,7 @@ def test_old_versions_go_and_past_forecasts_stay(tmp_path: Path, monkeypatch: py
             aged(lake, name, 20)
     (tmp_path / "lake" / "panel").mkdir()  # a first write broke off
     settings = Settings(lake={"root": lake.root, "keep_days": 35})
-    job = definitions(settings).get_job_def(JOB)
+    job = definitions(settings).get_job_def(CLEAN_UP_JOB)
     result = job.execute_in_process(instance=dg.DagsterInstance.ephemeral())
 
     assert result.success

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from salesml_assets.automation.drift_retrain import drift_sensor
-from salesml_assets.automation.jobs import JOB
+from salesml_assets.automation.jobs import RETRAIN_JOB
 from salesml_assets.config.settings import LakeSettings, Settings
 from salesml_assets.names import DRIFT_WEEK_TAG, STARTED_BY_TAG
 
@@ -77,7 +77,7 @@ def _ended(run: dg.DagsterRun, kind: dg.DagsterEventType) -> Any:
     return DagsterEvent(kind.value, run.job_name)
 
 
-@dg.job(name=JOB)
+@dg.job(name=RETRAIN_JOB)
 def job() -> None:
     """Runs of this job stand in the history; none is executed here."""
 

@@ -9,8 +9,9 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 
+from salesml_assets.config.loading import load_settings
 from salesml_assets.config.reference import effective_yaml, reference
-from salesml_assets.config.settings import ConfigurationError, Settings, load_settings
+from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.text import masked, masked_tree
 
 ROOT = Path(__file__).parents[2]
@@ -114,7 +115,7 @@ def test_relative_paths_are_relative_to_the_file(written, tmp_path, monkeypatch,
         ("forecast: {horizon: many}", "forecast.horizon: Input should be a valid integer"),
         ("forecast: {horizon: 0}", "forecast.horizon: Input should be greater than or equal to 1"),
         ("forecast: {series: []}", "forecast.series: List should have at least 1 item"),
-        ("forecast: {series: [product, product]}", "forecast.series: a key stands twice"),
+        ("forecast: {series: [product, product]}", "forecast.series: a key is listed twice"),
         ("forecast: {series: [colour]}", "forecast.series.0: Input should be 'store', 'category' or 'product'"),
         ("forecast: {frequency: M}", "forecast.frequency: Input should be 'D', 'W'"),
         ("forecast: 3", "forecast: Input should be a valid dictionary"),
@@ -124,9 +125,9 @@ def test_relative_paths_are_relative_to_the_file(written, tmp_path, monkeypatch,
         ("promotion: {alpha: 0.9}", "promotion.alpha: Input should be less than 0.5"),
         ("spark: {master: 'spark://host:7077'}", "lake.root: '.salesml/lake' is a local folder"),
         ("{spark: {master: yarn}, lake: {root: 'file:///lake'}}", "lake.root: 'file:///lake' is a local folder"),
-        ("lake: {root: 'sales #2/lake'}", "lake.root: tables cannot lie below '"),
-        ("lake: {root: 's3a://bucket/what?'}", "lake.root: tables cannot lie below 's3a://bucket/what?'"),
-        ("- 1", "salesml.yaml has to hold sections (sales:, forecast:, ...), not a list"),
+        ("lake: {root: 'sales #2/lake'}", "lake.root: tables cannot be stored below '"),
+        ("lake: {root: 's3a://bucket/what?'}", "lake.root: tables cannot be stored below 's3a://bucket/what?'"),
+        ("- 1", "salesml.yaml has to contain sections (sales:, forecast:, ...), not a list"),
         ("a: [", "salesml.yaml is not YAML"),
     ],
 )

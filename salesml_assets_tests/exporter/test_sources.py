@@ -12,7 +12,7 @@ import pytest
 from salesml_assets.exporter import collector
 from salesml_assets.exporter.collector import MetricsCollector
 from salesml_assets.exporter.families import Families
-from salesml_assets.exporter.sources import Source
+from salesml_assets.exporter.sources import MetricSource
 
 
 def collected(metrics: MetricsCollector) -> dict[tuple[str, str], float]:
@@ -44,7 +44,7 @@ class Slow:
 
 def test_scrapes_at_the_same_time_share_one_read():
     slow = Slow(0.2)
-    metrics = MetricsCollector([Source("runs", slow.fill)])
+    metrics = MetricsCollector([MetricSource("runs", slow.fill)])
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda _: collected(metrics), range(6)))
     assert all(answer["salesml_run_queue_length", ""] == 7 for answer in answers)
@@ -57,8 +57,8 @@ def test_scrapes_at_the_same_time_share_one_read():
 def test_a_source_that_hangs_fails_alone_and_comes_back(monkeypatch, caplog):
     monkeypatch.setattr(collector, "SCRAPE_SECONDS", 0.2)
     slow = Slow(0.6)
-    quick = Source("daemons", lambda families: families.add("salesml_daemon_healthy", 1, daemon="SENSOR"))
-    metrics = MetricsCollector([Source("runs", slow.fill), quick])
+    quick = MetricSource("daemons", lambda families: families.add("salesml_daemon_healthy", 1, daemon="SENSOR"))
+    metrics = MetricsCollector([MetricSource("runs", slow.fill), quick])
     with caplog.at_level(logging.INFO, "salesml.metrics"):
         started = time.monotonic()
         first = collected(metrics)
@@ -72,7 +72,7 @@ def test_a_source_that_hangs_fails_alone_and_comes_back(monkeypatch, caplog):
     assert later["salesml_run_queue_length", ""] == 7
     assert slow.reads == 1
     assert [record.getMessage() for record in caplog.records] == [
-        "runs: no answer within 0.2 s", "runs: can be read again"
+        "runs: no answer within 0.2 s", "runs: is readable again"
     ]  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def test_an_error_is_counted_and_logged_without_secrets(caplog):
         families.add("salesml_run_queue_length", 1)
         raise RuntimeError("cannot read postgresql://user:hidden@host/db")
 
-    metrics = MetricsCollector([Source("runs", broken)])
+    metrics = MetricsCollector([MetricSource("runs", broken)])
     with caplog.at_level(logging.WARNING, "salesml.metrics"):
         answers = [collected(metrics) for _ in range(3)]
     assert [answer["salesml_scrape_errors_total", "runs"] for answer in answers] == [1, 2, 3]

@@ -57,7 +57,7 @@ def ticks(instance: dg.DagsterInstance) -> Callable[..., Ticks]:
 
     def make(port: int | None = None) -> Ticks:
         made = Ticks(instance, port)
-        assert set(made.all().values()) == {"From now on."}
+        assert set(made.all().values()) == {"First evaluation: starting at the current end of the event log."}
         return made
 
     return make

@@ -10,7 +10,15 @@ import pytest
 
 from salesml_assets.notifications.delivery import DeliveryError, MessageRefused
 from salesml_assets.notifications.messages import Message
-from salesml_assets.notifications.outbox import ATTEMPTS, MOST_WAITING, WAITS, Delivered, Delivery, Outbox, Send
+from salesml_assets.notifications.outbox import (
+    ATTEMPTS,
+    MAX_WAITING,
+    RETRY_WAIT_SECONDS,
+    Delivery,
+    DeliveryLog,
+    Outbox,
+    SendMessage,
+)
 
 LOG = logging.getLogger("test_outbox")
 
@@ -45,13 +53,13 @@ def message(key: str) -> Message:
     return Message(key=key, time=0, title=key)
 
 
-def outbox(instance: dg.DagsterInstance, waiting: list[Delivery], now: float, **channels: Send) -> Outbox:
-    return Outbox(waiting, channels, Delivered(instance.daemon_cursor_storage, "test"), LOG, now)
+def outbox(instance: dg.DagsterInstance, waiting: list[Delivery], now: float, **channels: SendMessage) -> Outbox:
+    return Outbox(waiting, channels, DeliveryLog(instance.daemon_cursor_storage, "test"), LOG, now)
 
 
 def test_waits_grow_to_about_a_day() -> None:
-    assert list(WAITS) == sorted(WAITS)
-    assert 20 * 3600 < sum(WAITS) < 28 * 3600
+    assert list(RETRY_WAIT_SECONDS) == sorted(RETRY_WAIT_SECONDS)
+    assert 20 * 3600 < sum(RETRY_WAIT_SECONDS) < 28 * 3600
 
 
 def test_a_channel_that_is_down_is_tried_at_growing_intervals(store: dg.DagsterInstance) -> None:
@@ -104,7 +112,7 @@ def test_a_refused_message_does_not_hold_up_the_others(
     assert mail.got == ["b"]
     assert mail.tried.count("a") == ATTEMPTS
     assert waiting == []
-    assert caplog.records[-1].getMessage() == f"'a' is given up: mail failed {ATTEMPTS} times: spam"
+    assert caplog.records[-1].getMessage() == f"'a' is dropped: mail failed {ATTEMPTS} times: spam"
 
 
 def test_nothing_is_taken_twice(store: dg.DagsterInstance) -> None:
@@ -124,9 +132,9 @@ def test_a_channel_that_is_gone_and_a_queue_that_is_too_long(
     mail = Channel()
     mail.up = False
     waiting = [Delivery(message=message("old"), channel="slack")]
-    waiting += [Delivery(message=message(str(number)), channel="mail") for number in range(MOST_WAITING + 2)]
+    waiting += [Delivery(message=message(str(number)), channel="mail") for number in range(MAX_WAITING + 2)]
     outbox(store, waiting, 0, mail=mail).deliver()
-    assert [delivery.message.key for delivery in waiting] == [str(number) for number in range(2, MOST_WAITING + 2)]
-    given_up = [record.getMessage() for record in caplog.records if "given up" in record.getMessage()]
-    assert given_up[0] == "'old' is given up: slack is no longer set up"
-    assert len(given_up) == 3
+    assert [delivery.message.key for delivery in waiting] == [str(number) for number in range(2, MAX_WAITING + 2)]
+    dropped = [record.getMessage() for record in caplog.records if "is dropped" in record.getMessage()]
+    assert dropped[0] == "'old' is dropped: slack is no longer configured"
+    assert len(dropped) == 3

@@ -124,7 +124,7 @@ def test_a_check_that_failed(instance: dg.DagsterInstance, ticks: Make, monkeypa
             sensors.tick(CHECKS)
     assert [mail.message["Subject"] for mail in inbox.mails] == ["[salesml] check volume of raw_sales failed"] * 2
     for mail, run in zip(inbox.mails, (first, second), strict=True):
-        assert "What is wrong: the month is <empty>" in mail.body("plain")
+        assert "Problem: the month is <empty>" in mail.body("plain")
         assert f"{UI}/assets/raw_sales?view=checks&checkDetail=volume" in mail.body("plain")
         assert f"{UI}/runs/{run}" in mail.body("plain")
 

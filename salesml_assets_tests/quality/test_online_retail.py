@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
-from salesml_assets.config.settings import Settings, load_settings
+from salesml_assets.config.loading import load_settings
+from salesml_assets.config.settings import Settings
 from salesml_assets.quality.mapping import with_month
 from salesml_assets.quality.source import read_source
 from salesml_assets.quality.split import accepted_rows, judge, quarantined_rows

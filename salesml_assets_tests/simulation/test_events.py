@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from salesml_assets.config.settings import Settings
-from salesml_assets.simulation.events import NEW, happen, hit_products
+from salesml_assets.simulation.events import NEW, apply_event, hit_products
 from salesml_assets.simulation.plan import SIZED, Event
 
 COLUMNS = {"date": "day", "product": "code", "category": "kind", "quantity": "units", "unit_price": "price",
@@ -52,7 +52,7 @@ def sold(lines: list[tuple[str, int, int]]) -> pl.DataFrame:
 
 def hit_by(rows: pl.DataFrame, event: Event, seed: int = 1) -> tuple[list[str], pl.DataFrame]:
     hit = hit_products(rows, event, 0, seed, settings())
-    return hit, happen(rows, event, hit, seed, settings())
+    return hit, apply_event(rows, event, hit, seed, settings())
 
 
 @tried(deadline=None)
@@ -135,21 +135,21 @@ def test_a_new_category_is_a_new_code_where_there_is_no_category() -> None:
     event = Event(kind="new_category", week=1, share=1)
     assert hit_by(rows, event)[1]["kind"].to_list() == [NEW]
     plain = settings(category=None)
-    assert happen(rows, event, ["a"], 1, plain)["code"].to_list() == [f"a-{NEW}"]
+    assert apply_event(rows, event, ["a"], 1, plain)["code"].to_list() == [f"a-{NEW}"]
 
 
 def test_text_and_what_is_no_number_keep_their_form() -> None:
     rows = sold([("a", 3, 250), ("a", 2, 100), ("a", 1, 100)]).with_columns(
         units=pl.Series(["3", "many", None]), value=pl.Series(["7.5", "", "1"])
     )
-    after = happen(rows, Event(kind="outage", week=1), ["a"], 1, settings())
+    after = apply_event(rows, Event(kind="outage", week=1), ["a"], 1, settings())
     assert after["units"].to_list() == ["0.0", "many", None]
     assert after["value"].to_list() == ["0.0", "", "0.0"]
 
 
 def test_copies_of_a_row_stay_copies() -> None:
     rows = sold([("a", 3, 250)] * 50).with_columns(note=pl.lit("the same"))
-    after = happen(rows, Event(kind="level_shift", week=1, size=0.5), ["a"], 1, settings())
+    after = apply_event(rows, Event(kind="level_shift", week=1, size=0.5), ["a"], 1, settings())
     assert after.unique().height == 1
 
 

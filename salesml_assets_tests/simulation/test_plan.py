@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from salesml_assets.config.settings import ConfigurationError, Settings, overlaid
+from salesml_assets.config.loading import overlay_settings
+from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.simulation.plan import Event, Simulation, load_simulation, replayed_weeks
 
 FIRST, LAST = dt.date(2024, 1, 3), dt.date(2024, 12, 12)  # a Wednesday and a Thursday
@@ -21,12 +22,12 @@ DAILY = range(7)
         ("weeks: 0", "weeks: Input should be greater than or equal to 1"),
         ("{weeks: 3, retrian: {}}", "retrian: there is no such key"),
         ("{weeks: 3, events: [{kind: storm, week: 1}]}", "events.0.kind: Input should be"),
-        ("{weeks: 3, events: [{kind: outage, week: 4}]}", "events.0.week: 4 lies after the 3 weeks of the replay"),
-        ("{weeks: 3, events: [{kind: outage, week: 1, size: 2}]}", "events.0: size: outage has none"),
-        ("{weeks: 3, events: [{kind: level_shift, week: 1}]}", "events.0: size: level_shift needs one, such as 0.4"),
+        ("{weeks: 3, events: [{kind: outage, week: 4}]}", "events.0.week: 4 is after the 3 weeks of the replay"),
+        ("{weeks: 3, events: [{kind: outage, week: 1, size: 2}]}", "events.0: size: not allowed for outage"),
+        ("{weeks: 3, events: [{kind: level_shift, week: 1}]}", "events.0: size: required for level_shift, such as 0.4"),
         ("{weeks: 3, events: [{kind: product_mix, week: 1, size: 1}]}", "one half up and the other down"),
-        ("{weeks: 3, first_week: 2024-05-01}", "2024-05-01 is no Monday; the Monday before it is 2024-04-29"),
-        ("[1]", "has to hold"),
+        ("{weeks: 3, first_week: 2024-05-01}", "2024-05-01 is not a Monday; the Monday before is 2024-04-29"),
+        ("[1]", "has to contain"),
         ("{", "is not YAML"),
     ],
 )
@@ -81,8 +82,8 @@ def test_events_begin_and_end() -> None:
 def test_settings_are_laid_over_those_in_force(tmp_path: Path) -> None:
     below = Settings.model_validate({"forecast": {"horizon": 7, "target": "quantity"}, "lake": {"root": "/lake"}})
     over = {"forecast": {"horizon": 14}, "sales": {"path": "sales.csv"}}
-    made = overlaid(below, over, tmp_path)
+    made = overlay_settings(below, over, tmp_path)
     assert (made.forecast.horizon, made.forecast.target) == (14, "quantity")
     assert (made.sales.path, made.lake.root) == (str(tmp_path / "sales.csv"), "/lake")
     with pytest.raises(ConfigurationError, match=r"forecast\.horizont: there is no such key"):
-        overlaid(below, {"forecast": {"horizont": 14}}, tmp_path)
+        overlay_settings(below, {"forecast": {"horizont": 14}}, tmp_path)

@@ -76,7 +76,7 @@ def test_the_page_needs_nothing_but_itself_and_escapes(state: State, tmp_path: P
 
 
 def test_a_replay_that_has_just_begun_has_a_report(state: State) -> None:
-    assert "0 weeks in fast motion" in render(PLAN, state.model_copy(update={"weeks": []}), Settings())
+    assert "Simulation of 0 weeks" in render(PLAN, state.model_copy(update={"weeks": []}), Settings())
 
 
 def test_the_terminal_says_what_happened(state: State) -> None:
@@ -90,4 +90,7 @@ def test_the_terminal_says_what_happened(state: State) -> None:
     assert "First model trained on all sales before 2024-01-01." in lines
     assert "4/6  2024-01-22  1,000 rows · outage · drift: series, error · retrained" in lines
     assert "load_sales failed: <b>disk</b> full" in lines
-    assert "outage on 25% of the volume, from week 3: seen in week 4 (series, error), retrained in week 4" in lines
+    assert (
+        "outage on 25% of the volume, from week 3: drift detected in week 4 (series, error), retrained in week 4"
+        in lines
+    )
