@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 import polars as pl
@@ -12,6 +14,7 @@ from salesml_assets.forecasting.calendar import business_calendar
 from salesml_assets.forecasting.features import add_features, feature_spec
 from salesml_assets.forecasting.folds import rolling_folds
 from salesml_assets.forecasting.panel import PanelPlan, expand
+from salesml_assets.forecasting.training.sample import Source, TrainingPanel
 from salesml_assets_tests.forecasting.small import small_sales
 
 
@@ -24,7 +27,8 @@ def small_series() -> pl.DataFrame:
     days = sold.group_by("unique_id").agg(pl.date_ranges(pl.col("ds").min(), calendar.last).alias("ds").first())
     dense = days.explode("ds").join(sold, on=["unique_id", "ds"], how="left").with_columns(pl.col("y").fill_null(0.0))
     closed = pl.col("ds").is_in(calendar.closed_days) & (pl.col("y") == 0)
-    return dense.with_columns(closed=closed).sort("unique_id", "ds")
+    category = pl.col("unique_id").replace_strict({f"p{number}": "ab"[number % 2] for number in range(8)})
+    return dense.with_columns(product="unique_id", category=category, closed=closed).sort("unique_id", "ds")
 
 
 def small_features(settings: Settings) -> pl.DataFrame:
@@ -40,6 +44,26 @@ def small_panel(features: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     folds = rolling_folds(last, horizon, settings.training.folds, 1)
     plan = PanelPlan(horizon, last, tuple(folds), 0.5, settings.training.seed)
     steps = pl.DataFrame({"ds": [last + dt.timedelta(step) for step in range(1, horizon + 1)]})
-    future = features.select("unique_id").unique().join(steps, how="cross")
+    future = features.select("unique_id", "product", "category").unique().join(steps, how="cross")
     extended = future.with_columns(closed=pl.col("ds").dt.weekday() == 7)
     return expand(pl.concat([features, extended], how="diagonal"), feature_spec(settings, {}), plan)
+
+
+def panel_source(panel: pl.DataFrame, rows: int = 1_000) -> Source:
+    """A panel as a source of batches of some rows."""
+
+    def batches(columns: Sequence[str] | None = None, filters: Any = None) -> Iterator[pl.DataFrame]:
+        table = panel.to_arrow()
+        found = pl.DataFrame(pl.from_arrow(table if filters is None else table.filter(filters)))
+        for part in found.iter_slices(rows):
+            yield part if columns is None else part.select(columns)
+
+    return batches
+
+
+def training_panel(settings: Settings) -> TrainingPanel:
+    """The small shop's panel with the classes of volume."""
+    panel = small_panel(small_features(settings), settings)
+    big = pl.col("unique_id").is_in(["p5", "p6"])
+    classes = pl.when(big).then(pl.lit("A")).otherwise(pl.lit("C"))
+    return TrainingPanel(panel_source(panel.with_columns(volume_class=classes)), settings)

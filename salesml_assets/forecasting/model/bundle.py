@@ -99,7 +99,7 @@ class Bundle:
         }
         body = _canonical(values)
         values["checksum"] = _checksum(body)
-        return {**files, MODEL_FILE: json.dumps(values, indent=1, sort_keys=True, allow_nan=False).encode()}
+        return {**files, MODEL_FILE: json.dumps(values, indent=1, allow_nan=False).encode()}
 
 
 def write_bundle(bundle: Bundle, write: Write) -> None:
