@@ -19,6 +19,7 @@ from salesml_assets.forecasting.panel import FUTURE
 from salesml_assets.forecasting.promotion import Recipe
 from salesml_assets.forecasting.training.backtest import backtest, predict
 from salesml_assets.forecasting.training.sample import EncodedPanel
+from salesml_assets.names import FALLBACK
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from salesml_assets.lake.store import Lakehouse
 
 TABLE = "production_model"
-FALLBACK = "moving_average"
 FORECAST_COLUMNS = ("ds", "yhat", *BOUNDS, "model", "model_version", "cutoff")
 
 

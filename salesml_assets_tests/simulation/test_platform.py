@@ -66,11 +66,11 @@ def test_a_new_file_starts_one_run_and_its_key_no_other(platform: Platform, tmp_
     assert kept.tags["dagster/sensor_name"] == NEW_SALES
 
 
-def test_a_drift_starts_one_retrain(platform: Platform, table: Table) -> None:
+def test_a_drift_starts_one_retrain(platform: Platform) -> None:
     assert platform.tick(DRIFT_RETRAIN) == []
-    found = {"judged week": "2024-02-26", "learned until the week": "2024-02-05", "drifted": "mix"}
-    found |= table(Path(platform.settings.lake.root), "drift_report")
-    platform.instance.report_runless_asset_event(dg.AssetMaterialization("drift_report", metadata=found))
+    week, learned_until = dt.date(2024, 2, 26), dt.date(2024, 2, 5)
+    rows = pl.DataFrame({"kind": ["mix"], "drifted": [True], "week": [week], "learned_until": [learned_until]})
+    Lakehouse(platform.settings.lake.root).write_arrow(rows.to_arrow(), DRIFT_REPORT)
     (run,) = platform.until_quiet(DRIFT_RETRAIN)
     assert run.what == "retrain"
     assert run.reason.startswith("drift of mix in the week from 2024-02-26")
