@@ -8,7 +8,10 @@ MODEL_COMPARISON, REPORT = "model_comparison", "report"
 PRODUCTION_MODEL, FORECASTS = "production_model", "forecasts"
 FORECAST_ACCURACY, DRIFT_REPORT = "forecast_accuracy", "drift_report"
 
+FALLBACK = "moving_average"  # forecasts the series that are too short for the production model
+
 # Folders of the file store, and the files in them.
+SOURCE_FILE = "source.json"  # of a load of raw sales: rows left out by the filter, and what each rule means
 MODELS_FOLDER = "models"
 TRAINING_FILE = "training.json"  # what an algorithm's asset found out: parameters, rows, seconds, importance
 COMPARISON_FILE, EVERYTHING_FILE, REPORT_FILE = "model_comparison.json", "comparison.json", "report.html"
@@ -16,6 +19,7 @@ COMPARISON_FILE, EVERYTHING_FILE, REPORT_FILE = "model_comparison.json", "compar
 FULL_LOAD_TAG = "salesml/full_load"  # a run whose months are all that the source has
 STARTED_BY_TAG = "salesml/started_by"  # the command line, or a drift in words
 DRIFT_WEEK_TAG = "salesml/drift_week"  # a retrain that a drift started: the first day of the drift's week
+DRIFT_TABLE_TAG = "salesml/drift_table"  # a retrain that a drift started: the id of the table of the drift's lake
 # A run that loads months: which of them are new, came late, were corrected, or cannot be told.
 MONTHS_TAGS = {kind: f"salesml/{kind}_months" for kind in ("new", "late", "corrected", "unknown")}
 # Dagster's own tags of a run over a range of partitions.

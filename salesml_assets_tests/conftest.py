@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,11 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import pyarrow as pa
 import pytest
 
 from salesml_assets.config.settings import ENV_PREFIX, Settings
-from salesml_assets.lake.store import Lakehouse
 from salesml_assets.spark.java import VARIABLE as JAVA_CHOICE
 from salesml_assets.spark.session import spark_session
 
@@ -79,19 +76,6 @@ def settings_for(tmp_path: Path) -> Callable[..., Settings]:
         }
         names = defaults.keys() | sections.keys()
         return Settings(**{name: defaults.get(name, {}) | sections.get(name, {}) for name in names})
-
-    return make
-
-
-@pytest.fixture
-def table() -> Callable[[Path, str], dict[str, str]]:
-    """Makes a table of an asset in a lake, anew if there is one: what a materialization says of it."""
-
-    def make(lake: Path, asset: str) -> dict[str, str]:
-        shutil.rmtree(lake / asset, ignore_errors=True)
-        tables = Lakehouse(str(lake))
-        tables.write_arrow(pa.table({"x": [1]}), asset)
-        return {"table id": str(tables.identity(asset))}
 
     return make
 

@@ -1,6 +1,7 @@
 """From the source to one gap-free calendar per series."""
 
 import datetime as dt
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +9,8 @@ import dagster as dg
 
 from salesml_assets.assets.errors import input_errors_are_final
 from salesml_assets.config.settings import Settings
-from salesml_assets.names import MONTHS_TAGS
+from salesml_assets.names import MONTHS_TAGS, RAW_SALES, SOURCE_FILE
+from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Table
 from salesml_assets.resources.spark import SparkResource
 
@@ -50,13 +52,17 @@ def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         metadata={"month_column": "_month"},
         description="Sales as delivered, every source column, after `sales.filter`.",
     )
-    def raw_sales(context: dg.AssetExecutionContext, spark: SparkResource) -> dg.Output[Table]:
+    def raw_sales(context: dg.AssetExecutionContext, spark: SparkResource, files: FileStore) -> dg.Output[Table]:
         from salesml_assets.quality.mapping import MONTH, UNDATED, with_month
         from salesml_assets.quality.source import preflight, read_source
+        from salesml_assets.quality.split import applicable_rules
 
         with input_errors_are_final():
             summary = preflight(spark.session, settings)
             delivered = with_month(read_source(spark.session, settings), settings, settings.today)
+        rules = {rule.name: rule.description for rule in applicable_rules(delivered, settings)}
+        facts = {"rows": summary.rows, "left_out": summary.left_out, "rules": rules}
+        files.write(json.dumps(facts, indent=2), RAW_SALES, context.run_id, SOURCE_FILE)
         context.log.info(f"{summary.rows:,} rows from {summary.first_date} to {summary.last_date}")
         loaded = months_of(context)
         if loaded is not None:

@@ -1,11 +1,11 @@
-"""What came of the forecasts, and whether the world has moved since the model was trained."""
+"""Realised errors of past forecasts, and tests of drift since the model was trained."""
 
 from typing import Any
 
 import dagster as dg
 
 from salesml_assets.config.settings import Settings
-from salesml_assets.names import DRIFT_REPORT, FORECAST_ACCURACY, FORECASTS, PRODUCTION_MODEL
+from salesml_assets.names import DRIFT_REPORT, FORECAST_ACCURACY, FORECASTS, PRODUCTION_MODEL, SALES, SALES_SERIES
 from salesml_assets.resources.lake import Lake, Table
 
 GROUP = "monitoring"
@@ -17,46 +17,40 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     @dg.asset(
         name=FORECAST_ACCURACY,
         group_name=GROUP,
-        kinds={"spark", "deltalake"},
+        kinds={"polars", "deltalake"},
         io_manager_key="lake",
-        deps=[FORECASTS],
-        description="Past forecasts joined with what came of them, by model version, week and distance.",
+        deps=[SALES_SERIES, FORECASTS],
+        description="Past forecasts joined with actuals: realised error by model version, week and distance.",
     )
-    def forecast_accuracy(sales_series: Table, tables: Lake) -> Table:
+    def forecast_accuracy(tables: Lake) -> Table:
         from salesml_assets.forecasting.realised import forecast_accuracy as accuracy_of
         from salesml_assets.forecasting.realised import past_forecasts
 
-        past = past_forecasts(sales_series.sparkSession, tables.tables, sales_series, settings)
-        return accuracy_of(past, sales_series, settings).toArrow()  # a row for each model, week and distance
+        return accuracy_of(past_forecasts(tables.tables, settings), settings).to_arrow()
 
     @dg.asset(
         name=DRIFT_REPORT,
         group_name=GROUP,
-        kinds={"spark", "pandas", "scipy", "deltalake"},
+        kinds={"polars", "pandas", "scipy", "deltalake"},
         io_manager_key="lake",
-        deps=[PRODUCTION_MODEL, FORECASTS],
+        deps=[SALES, SALES_SERIES, PRODUCTION_MODEL, FORECASTS],
         description="Tests of inputs, target, predictions, mix, series and errors against what the model learned from.",
     )
-    def drift_report(
-        context: dg.AssetExecutionContext, sales: Table, sales_series: Table, tables: Lake
-    ) -> dg.Output[Table]:
-        from pyspark.sql import functions as F
-
+    def drift_report(context: dg.AssetExecutionContext, tables: Lake) -> dg.Output[Table]:
         from salesml_assets.drift.evaluate import evaluate, summaries
         from salesml_assets.drift.gather import drift_inputs
         from salesml_assets.drift.parameters import DriftParameters
         from salesml_assets.forecasting.production import latest_version
-        from salesml_assets.forecasting.realised import past_forecasts
+        from salesml_assets.forecasting.realised import past_predictions
+        from salesml_assets.lake.aggregate import latest_day
 
-        newest = latest_version(tables.tables)
-        if newest is None:
-            raise dg.Failure(f"there is no production model yet: materialize {PRODUCTION_MODEL} first")
-        (last,) = sales_series.agg(F.max("ds")).first()
-        columns = ["unique_id", "origin", "ds", "y", "yhat"]
-        predictions = past_forecasts(sales_series.sparkSession, tables.tables, sales_series, settings).select(*columns)
-        if tables.exists(newest.algorithm):
-            predictions = predictions.unionByName(tables.read(newest.algorithm).select(*columns))
-        inputs = drift_inputs(sales, predictions, settings, last, newest.cutoff)
+        lake = tables.tables
+        newest, last = latest_version(lake), latest_day(lake.batches(SALES_SERIES, ["ds"]), "ds")
+        if newest is None or last is None:
+            missing = PRODUCTION_MODEL if newest is None else SALES_SERIES
+            raise dg.Failure(f"there is nothing to measure drift of yet: materialize {missing} first")
+        predictions = past_predictions(lake, settings, newest.algorithm)
+        inputs = drift_inputs(lake, predictions, settings, last, newest.cutoff)
         parameters = DriftParameters(
             alpha=settings.drift.alpha, window=settings.drift.window_weeks, baseline=settings.drift.baseline_weeks
         )
@@ -73,7 +67,12 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             "drifted": ", ".join(drifted) or "none",
             "summary": dg.MarkdownMetadataValue(lines),
         }
-        stamped = table.assign(evaluated_at=settings.today, week=inputs.judged.date(), model_version=newest.version)
+        stamped = table.assign(
+            evaluated_at=settings.today,
+            week=inputs.judged.date(),
+            learned_until=inputs.trained_until.date(),
+            model_version=newest.version,
+        )
         return dg.Output(stamped, metadata=metadata)
 
     return [forecast_accuracy, drift_report]

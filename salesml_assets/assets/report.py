@@ -1,20 +1,27 @@
 """The report that people look at."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from salesml_assets.assets.evaluation import GROUP, latest_comparison
 from salesml_assets.checks import all_checks
 from salesml_assets.config.settings import Settings
+from salesml_assets.lake.facts import run_of_table
+from salesml_assets.lake.store import Lakehouse
 from salesml_assets.names import (
     DRIFT_WEEK_TAG,
     FORECAST_ACCURACY,
     FORECASTS,
+    MODEL_COMPARISON,
     PRODUCTION_MODEL,
+    QUARANTINED_SALES,
+    RAW_SALES,
     REPORT,
     REPORT_FILE,
+    SALES_SERIES,
+    SOURCE_FILE,
     STARTED_BY_TAG,
 )
 from salesml_assets.resources.files import FileStore
@@ -25,6 +32,9 @@ from salesml_assets.runs.usage import usage_of_run
 if TYPE_CHECKING:
     import pandas as pd
 
+    from salesml_assets.reporting.gather import Source
+
+MAX_EVALUATIONS = 20  # of each check, and versions of its table, that are read
 EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
 
@@ -35,7 +45,7 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         name=REPORT,
         group_name=GROUP,
         kinds={"matplotlib", "html"},
-        deps=["quarantined_sales", "sales_series", "model_comparison", PRODUCTION_MODEL, FORECASTS, FORECAST_ACCURACY],
+        deps=[QUARANTINED_SALES, SALES_SERIES, MODEL_COMPARISON, PRODUCTION_MODEL, FORECASTS, FORECAST_ACCURACY],
         description="One HTML file: which model serves and why, its errors, its forecasts, the quality of the data.",
     )
     def report(context: dg.AssetExecutionContext, tables: Lake, files: FileStore) -> dg.MaterializeResult:
@@ -46,20 +56,21 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         from salesml_assets.reporting.html import render_report
         from salesml_assets.reporting.markdown import summary_markdown
 
-        newest = latest_version(tables.tables)
+        lake = tables.tables
+        newest = latest_version(lake)
         if newest is None:
             raise dg.Failure(f"there is no production model yet: materialize {PRODUCTION_MODEL} first")
         manifest = json.loads(files.read_text(PRODUCTION_MODEL, newest.folder, "manifest.json"))
         data = report_data(
-            latest_comparison(tables.tables, files),
-            tables.read,
+            latest_comparison(lake, files),
+            lake,
             settings,
             version=newest.version,
-            importance=_metadata_of(context.instance, PRODUCTION_MODEL, "importance", {}),
-            left_out=_metadata_of(context.instance, "raw_sales", "rows left out by sales.filter", 0),
-            checks=latest_checks(context.instance, settings),
+            importance=manifest.get("importance", {}),
+            source=source_facts(lake, files),
+            checks=latest_checks(context.instance, lake, settings, context.run_id),
             lake_versions=manifest["lake_versions"],
-            started_by=_started_by(context.instance),
+            started_by=started_by(context.instance, lake),
         )
         drawn = pictures(data)
         page = render_report(data, drawn)
@@ -78,37 +89,53 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     return [report]
 
 
-def _metadata_of(instance: dg.DagsterInstance, asset: str, name: str, default: Any) -> Any:
-    event = instance.get_latest_materialization_event(dg.AssetKey(asset))
-    if event is None or event.asset_materialization is None or name not in event.asset_materialization.metadata:
-        return default
-    return event.asset_materialization.metadata[name].value
+def source_facts(lake: Lakehouse, files: FileStore) -> "Source":
+    """What the run that loaded the raw sales noted of them; nothing where an earlier release loaded them."""
+    run = run_of_table(lake, RAW_SALES)
+    if SOURCE_FILE not in files.list(RAW_SALES, run):
+        return {}
+    facts: Source = json.loads(files.read_text(RAW_SALES, run, SOURCE_FILE))
+    return facts
 
 
-def _started_by(instance: dg.DagsterInstance) -> str | None:
+def started_by(instance: dg.DagsterInstance, lake: Lakehouse) -> str | None:
     """The drift that started the retrain of the present model, if one did."""
-    event = instance.get_latest_materialization_event(dg.AssetKey(PRODUCTION_MODEL))
-    run = instance.get_run_by_id(event.run_id) if event else None
+    run = instance.get_run_by_id(run_of_table(lake, PRODUCTION_MODEL))
     return run.tags.get(STARTED_BY_TAG) if run and DRIFT_WEEK_TAG in run.tags else None
 
 
-def latest_checks(instance: dg.DagsterInstance, settings: Settings) -> "pd.DataFrame":
-    """The latest result of every asset check: `check, passed, severity, detail`.
+def latest_checks(instance: dg.DagsterInstance, lake: Lakehouse, settings: Settings, run_id: str) -> "pd.DataFrame":
+    """The latest result of every asset check on the tables of this lake: `check, passed, severity, detail`.
 
-    Checks that the run has still before it are shown as they ended last time.
+    Evaluations are Dagster's, of whatever lake its instance has served: those count that ran with a write of the
+    table, or in this run. Checks that the run has still before it are shown as they ended last time.
+
+    Args:
+        instance: Dagster's instance.
+        lake: The lake.
+        settings: The settings.
+        run_id: The present run.
     """
     import pandas as pd
 
     keys = sorted(key for checks in all_checks(settings) for key in checks.check_keys)
+    runs = {key.asset_key.to_user_string(): {run_id} for key in keys}
+    for asset, own in runs.items():
+        if lake.exists(asset):
+            own |= {commit.run_id for commit in lake.history(asset, MAX_EVALUATIONS) if commit.run_id}
     rows = []
     for key in keys:
-        records = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=EVALUATED)
-        event = records[0].event.dagster_event if records and records[0].event else None
+        asset = key.asset_key.to_user_string()
+        records = instance.event_log_storage.get_asset_check_execution_history(
+            key, limit=MAX_EVALUATIONS, status=EVALUATED
+        )
+        own_records = (record for record in records if record.run_id in runs[asset] and record.event)
+        event = next((record.event.dagster_event for record in own_records if record.event), None)
         if event is not None:
             evaluation = event.asset_check_evaluation_data
             rows.append(
                 {
-                    "check": f"{key.asset_key.to_user_string()}: {key.name}",
+                    "check": f"{asset}: {key.name}",
                     "passed": evaluation.passed,
                     "severity": evaluation.severity.value,
                     "detail": evaluation.description or "",

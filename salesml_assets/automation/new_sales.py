@@ -1,4 +1,4 @@
-"""The sensor that sees new and changed months in the source and loads just those."""
+"""The sensor that finds new and changed months in the source and loads only those."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ import dagster as dg
 from pydantic import BaseModel
 
 from salesml_assets.assets.ingestion import monthly_partitions
-from salesml_assets.automation.history import table_history
 from salesml_assets.automation.jobs import LOAD_JOB, partition_range_tags
 from salesml_assets.config.settings import Settings
-from salesml_assets.lake.store import UNDATED
-from salesml_assets.names import MONTHS_TAGS, range_tags
+from salesml_assets.lake.facts import last_write
+from salesml_assets.lake.store import UNDATED, Lakehouse
+from salesml_assets.names import MONTHS_TAGS, RAW_SALES, range_tags
 from salesml_assets.quality.arrivals import Changes, FileState, list_source, look
-from salesml_assets.resources.lake import TABLE_ID
 
-RAW_SALES = "raw_sales"
 INTERVAL_SECONDS = 30
 SECONDS = 1.0  # for listing and reading files; what takes longer goes on in the next evaluation
 
@@ -43,15 +41,16 @@ def new_sales_sensor(settings: Settings) -> dg.SensorDefinition:
     )
     def new_sales(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         begun = time.monotonic()
-        loaded = next(table_history(context.instance, RAW_SALES, settings, limit=1), None)
-        if loaded is None:
+        lake = Lakehouse(settings.lake.root, settings.s3)
+        table = lake.identity(RAW_SALES)
+        if table is None:
             return dg.SkipReason("Nothing has been loaded yet: run the job `retrain` once.")
-        table = loaded.metadata[TABLE_ID]
         listed = list_source(settings)
         cursor = Cursor.model_validate_json(context.cursor) if context.cursor else None
         if cursor is None or cursor.table != table:
             # What was written before the last load is in it; anything younger counts as new.
-            before = {address: file for address, file in listed.items() if file.modified < loaded.at}
+            loaded = last_write(lake, RAW_SALES).timestamp.timestamp()
+            before = {address: file for address, file in listed.items() if file.modified < loaded}
             cursor = Cursor(files={address: FileState(stamp=file.stamp) for address, file in before.items()})
         seconds = begun + SECONDS - time.monotonic()
         found = look(cursor.files, listed, settings, seconds, cursor.waiting)

@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow.compute as pc
 
 from salesml_assets.forecasting.draws import uniform
-from salesml_assets.forecasting.metrics import DAILY_BUCKETS, WEEKLY_BUCKETS
+from salesml_assets.forecasting.metrics import horizon_bucket
 from salesml_assets.lake.facts import written_versions
 from salesml_assets.names import FORECASTS, SALES_SERIES
 
@@ -172,9 +172,10 @@ def forecast_accuracy(past: Iterable[pl.DataFrame], settings: Settings) -> pl.Da
     """
     keys = ["model_version", "week", "horizon_bucket"]
     y, yhat = pl.col("y"), pl.col("yhat")
+    bucket = horizon_bucket(settings.forecast.frequency != "D")
     sums = [
         # In the order of the rows, so that equal rows have equal sums whatever the number of threads.
-        frame.with_columns(pl.col("ds").dt.truncate("1w").alias("week"), _bucket(settings).alias("horizon_bucket"))
+        frame.with_columns(pl.col("ds").dt.truncate("1w").alias("week"), bucket)
         .group_by(keys, maintain_order=True)
         .agg(
             (y - yhat).abs().sum().alias("error"),
@@ -197,13 +198,3 @@ def forecast_accuracy(past: Iterable[pl.DataFrame], settings: Settings) -> pl.Da
         "volume",
         (pl.col("baseline") / sold).alias("baseline_wape"),
     ).select(ACCURACY_SCHEMA.names())
-
-
-def _bucket(settings: Settings) -> pl.Expr:
-    """The bucket of the column `horizon` by the table's names: `1-7`, `8-14`, … days, or `1`, `2-4`, … weeks."""
-    *closed, (start, _) = DAILY_BUCKETS if settings.forecast.frequency == "D" else WEEKLY_BUCKETS
-    bucket = pl.lit(f"{start}+")
-    for first, last in reversed(closed):
-        name = str(first) if first == last else f"{first}-{last}"
-        bucket = pl.when(pl.col("horizon") <= last).then(pl.lit(name)).otherwise(bucket)
-    return bucket

@@ -14,8 +14,8 @@ from salesml_assets.text import masked
 LATEST_COMMITS = 20  # read first: a history without a limit reads the whole log
 
 
-def run_of_table(lake: Lakehouse, name: str) -> str:
-    """Returns the id of the Dagster run that wrote the present rows of a table.
+def last_write(lake: Lakehouse, name: str) -> Commit:
+    """Returns the commit that wrote the present rows of a table.
 
     Commits that only note maintenance, such as the removal of old files, are passed over.
 
@@ -24,16 +24,34 @@ def run_of_table(lake: Lakehouse, name: str) -> str:
         name: Name of the table.
 
     Raises:
-        LakeError: There is no such table, or its rows were not written by a Dagster run.
+        LakeError: There is no such table, or its log no longer has that commit.
     """
     for limit in (LATEST_COMMITS, None):
         for commit in lake.history(name, limit):
-            if commit.run_id:
-                return commit.run_id
-            if commit.rows_written:
-                break
-    raise LakeError(
-        f"The table {name!r} in {masked(lake.root)} was not written by a run: materialize the asset {name!r} again."
+            if commit.run_id or commit.rows_written:
+                return commit
+    raise _materialize_again(lake, name)
+
+
+def run_of_table(lake: Lakehouse, name: str) -> str:
+    """Returns the id of the Dagster run that wrote the present rows of a table.
+
+    Args:
+        lake: The lake.
+        name: Name of the table.
+
+    Raises:
+        LakeError: There is no such table, or its rows were not written by a Dagster run.
+    """
+    run = last_write(lake, name).run_id
+    if run is None:
+        raise _materialize_again(lake, name)
+    return run
+
+
+def _materialize_again(lake: Lakehouse, name: str) -> LakeError:
+    return LakeError(
+        f"No run is known that wrote the table {name!r} in {masked(lake.root)}: materialize the asset {name!r} again."
     )
 
 

@@ -1,36 +1,57 @@
-"""Gathers what the report shows from the tables of the lake; only small tables are collected."""
+"""Gathers what the report shows from the tables of the lake, batch by batch and without Spark."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypedDict
 
 import pandas as pd
-from pyspark.sql import functions as F
+import polars as pl
+import pyarrow.compute as pc
 
 from salesml_assets.config.settings import Settings
-from salesml_assets.forecasting.model.predict import FALLBACK
-from salesml_assets.quality.split import applicable_rules
+from salesml_assets.lake.aggregate import Partial, counted
+from salesml_assets.names import (
+    FALLBACK,
+    FORECAST_ACCURACY,
+    FORECASTS,
+    QUARANTINED_SALES,
+    SALES,
+    SALES_SERIES,
+)
 from salesml_assets.reporting.data import DataQuality, ReportData
 from salesml_assets.reporting.totals import total_intervals
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
     from salesml_assets.forecasting.comparison import Comparison
+    from salesml_assets.lake.store import Lakehouse
 
 SHOWN_SERIES, SHOWN_STEPS, SHOWN_VERSIONS = 4, 120, 8
-Read = Callable[[str], "DataFrame"]
+SERIES_AND_STEP = ("unique_id", "ds")
+
+
+class Source(TypedDict, total=False):
+    """What the load of the raw sales noted.
+
+    Attributes:
+        rows: Rows of the source that meet `sales.filter`.
+        left_out: Rows that do not.
+        rules: Name and description of each rule of quality.
+    """
+
+    rows: int
+    left_out: int
+    rules: dict[str, str]
 
 
 def report_data(
     comparison: Comparison,
-    read: Read,
+    lake: Lakehouse,
     settings: Settings,
     *,
     version: int,
     importance: Mapping[str, float],
-    left_out: int,
+    source: Source,
     checks: pd.DataFrame,
     lake_versions: Mapping[str, int],
     started_by: str | None,
@@ -39,34 +60,23 @@ def report_data(
 
     Args:
         comparison: The comparison of the algorithms.
-        read: Reads a table of the lake by its name.
+        lake: The lake.
         settings: The settings.
         version: Version of the production model.
         importance: Features of the production model and their shares.
-        left_out: Rows left out by `sales.filter`.
+        source: What the load of the raw sales noted; empty where an earlier release loaded them.
         checks: `check, passed, severity, detail` of the latest asset checks.
         lake_versions: Versions of the tables that the model was made from.
         started_by: What started the retrain that made the model, if a drift did.
     """
     winner = comparison.decision.winner
-    series, forecasts = read("sales_series"), read("forecasts")
     best, worst = comparison.best_series.head(SHOWN_SERIES), comparison.worst_series.head(SHOWN_SERIES)
-    shown = sorted({*best["unique_id"], *worst["unique_id"]})
-    totals = series.groupBy("ds").agg(
-        F.sum("y").alias("y"), F.every("closed").alias("closed"), F.some("closed").alias("any_closed")
-    )
-    total_actual = _dated(totals.orderBy("ds").toPandas())
+    shown = pc.field("unique_id").isin(sorted({*best["unique_id"], *worst["unique_id"]}))
+    total_actual, series = _actual(lake)
     since = total_actual["ds"].iloc[-SHOWN_STEPS:].iloc[0].date()
-    history = series.where(F.col("unique_id").isin(shown) & (F.col("ds") >= F.lit(since)))
-    source = comparison.recipe.algorithm if winner not in settings.training.algorithms else winner
-    tested = read(source).where((F.col("fold") > 0) & F.col("unique_id").isin(shown))
+    algorithm = comparison.recipe.algorithm if winner not in settings.training.algorithms else winner
     target = settings.forecast.target
-    total_future = _dated(
-        forecasts.groupBy("ds")
-        .agg(F.sum("yhat").alias("yhat"), (F.max("yhat") == 0).alias("closed"))
-        .orderBy("ds")
-        .toPandas()
-    )
+    total_future, short = _future(lake)
     return ReportData(
         title=f"Sales forecast: {target} by {' × '.join(settings.forecast.series)}",
         source=settings.sales.path.rsplit("/", 1)[-1],
@@ -100,27 +110,72 @@ def report_data(
         residual_counts=comparison.residual_counts,
         best_series=best,
         worst_series=worst,
-        series_history=_sorted(history.select("unique_id", "ds", "y", "closed")),
-        series_backtest=_sorted(tested.select("unique_id", "ds", "yhat")),
-        series_future=_sorted(
-            forecasts.where(F.col("unique_id").isin(shown)).select(
-                "unique_id", "ds", "yhat", "lo80", "hi80", "lo95", "hi95"
-            )
-        ),
+        series_history=_rows(lake, SALES_SERIES, ["y", "closed"], shown & (pc.field("ds") >= since)),
+        series_backtest=_rows(lake, algorithm, ["yhat"], shown & (pc.field("fold") > 0)),
+        series_future=_rows(lake, FORECASTS, ["yhat", "lo80", "hi80", "lo95", "hi95"], shown),
         total_actual=total_actual.drop(columns="any_closed"),
         total_backtest=comparison.daily[["fold", "ds", "yhat"]],
         total_future=total_intervals(
             total_actual, comparison.daily, total_future, non_negative=settings.forecast.non_negative
         ),
-        quality=quality_summary(read, settings, left_out, int(total_actual["any_closed"].sum())),
+        quality=quality_summary(lake, source)
+        | DataQuality(series=series, closed_days=int(total_actual["any_closed"].sum()), short_series=short),
         checks=checks,
         lake_versions=lake_versions,
         started_by=started_by,
-        realised=realised_error(read("forecast_accuracy")),
+        realised=realised_error(lake.read_polars(FORECAST_ACCURACY)),
     )
 
 
-def realised_error(accuracy: DataFrame) -> pd.DataFrame:
+def _actual(lake: Lakehouse) -> tuple[pd.DataFrame, int]:
+    """The sum over all series by step, `ds, y, closed, any_closed`, and the number of series."""
+    names = Partial(lambda rows: rows.unique(), pl.DataFrame(schema={"unique_id": pl.String}))
+    schema = {"ds": pl.Date, "y": pl.Float64, "known": pl.Int64, "closed": pl.Boolean, "any_closed": pl.Boolean}
+    steps = Partial(
+        lambda rows: rows.group_by("ds", maintain_order=True).agg(
+            pl.col("y", "known").sum(), pl.col("closed").all(), pl.col("any_closed").any()
+        ),
+        pl.DataFrame(schema=schema),
+    )
+    y, closed = pl.col("y"), pl.col("closed")
+    for batch in lake.batches(SALES_SERIES, ["unique_id", "ds", "y", "closed"]):
+        names.add(batch.select("unique_id").unique())
+        known = y.count().cast(pl.Int64)
+        steps.add(
+            batch.group_by("ds", maintain_order=True).agg(
+                y.sum(), known.alias("known"), closed.all(), closed.any().alias("any_closed")
+            )
+        )
+    # The sum of steps that are all unknown is unknown.
+    totals = steps.total().sort("ds").with_columns(pl.when(pl.col("known") > 0).then("y").alias("y")).drop("known")
+    return _dated(totals), names.total().height
+
+
+def _future(lake: Lakehouse) -> tuple[pd.DataFrame, int]:
+    """The sum of the forecasts by step, `ds, yhat, closed`, and how many series are too short for the model."""
+    yhat, short = (
+        pl.col("yhat"),
+        pl.col("model").str.starts_with(FALLBACK) & pl.col("model").str.contains("(", literal=True),
+    )
+    steps = Partial(
+        lambda rows: rows.group_by("ds", maintain_order=True).agg(yhat.sum(), pl.col("largest").max()),
+        pl.DataFrame(schema={"ds": pl.Date, "yhat": pl.Float64, "largest": pl.Float64}),
+    )
+    names = Partial(lambda rows: rows.unique(), pl.DataFrame(schema={"unique_id": pl.String}))
+    for batch in lake.batches(FORECASTS, ["unique_id", "ds", "yhat", "model"]):
+        steps.add(batch.group_by("ds", maintain_order=True).agg(yhat.sum(), yhat.max().alias("largest")))
+        names.add(batch.filter(short).select("unique_id").unique())
+    totals = steps.total().sort("ds").select("ds", "yhat", (pl.col("largest") == 0).alias("closed"))
+    return _dated(totals), names.total().height
+
+
+def _rows(lake: Lakehouse, name: str, columns: list[str], condition: pc.Expression) -> pd.DataFrame:
+    """Some rows of a table, sorted by series and step."""
+    rows = lake.read_polars(name, [*SERIES_AND_STEP, *columns], condition)
+    return _dated(rows.sort(SERIES_AND_STEP))
+
+
+def realised_error(accuracy: pl.DataFrame) -> pd.DataFrame:
     """Error of the past forecasts of the latest model versions, over all their weeks and horizons.
 
     Args:
@@ -129,54 +184,51 @@ def realised_error(accuracy: DataFrame) -> pd.DataFrame:
     Returns:
         `model_version, first, last, wape, bias, baseline_wape, volume`, the last version last.
     """
-    sold = accuracy.where(F.col("volume") > 0)
-    weighted = [
-        (F.sum(F.col(name) * F.col("volume")) / F.sum("volume")).alias(name)
-        for name in ("wape", "bias", "baseline_wape")
+    volume = pl.col("volume")
+    by_version = (
+        accuracy.filter(volume > 0)
+        .sort("model_version", "week", "horizon_bucket")
+        .group_by("model_version", maintain_order=True)
+        .agg(
+            pl.col("week").min().alias("first"),
+            pl.col("week").max().alias("last"),
+            *[(pl.col(name) * volume).sum() / volume.sum() for name in ("wape", "bias", "baseline_wape")],
+            volume.sum(),
+        )
+    )
+    return by_version.tail(SHOWN_VERSIONS).to_arrow().to_pandas()
+
+
+def quality_summary(lake: Lakehouse, source: Source) -> DataQuality:
+    """Counts of delivered, accepted and quarantined rows, with the reasons.
+
+    Args:
+        lake: The lake.
+        source: What the load of the raw sales noted.
+    """
+    day, flagged = pl.col("date"), (pl.col("flags").list.len() > 0).sum()
+    found = [
+        batch.select(first=day.min(), last=day.max(), flagged=flagged)
+        for batch in lake.batches(SALES, ["date", "flags"])
     ]
-    by_version = sold.groupBy("model_version").agg(
-        F.min("week").alias("first"), F.max("week").alias("last"), *weighted, F.sum("volume").alias("volume")
-    )
-    latest = by_version.orderBy(F.desc("model_version")).limit(SHOWN_VERSIONS)
-    return latest.toPandas().sort_values("model_version", ignore_index=True)
-
-
-def quality_summary(read: Read, settings: Settings, left_out: int, closed_days: int) -> DataQuality:
-    """What became of the delivered rows."""
-    sales, quarantined, series = read("sales"), read("quarantined_sales"), read("sales_series")
-    first, last, accepted, flagged = sales.agg(
-        F.min("date"), F.max("date"), F.count(F.lit(1)), F.count_if(F.size("flags") > 0)
-    ).first()  # type: ignore[misc]
-    rejected = quarantined.count()
-    short = (
-        read("forecasts").where(F.col("model").startswith(FALLBACK) & F.col("model").contains("(")).select("unique_id")
-    )
-    return DataQuality(
-        delivered=accepted + rejected + left_out,
-        filtered_out=left_out,
+    empty = pl.DataFrame(schema={"first": pl.Date, "last": pl.Date, "flagged": pl.UInt32})
+    first, last, flags = pl.concat([empty, *found]).select(pl.min("first"), pl.max("last"), pl.sum("flagged")).row(0)
+    accepted, rejected = lake.size(SALES).rows, lake.size(QUARANTINED_SALES).rows
+    quality = DataQuality(
+        delivered=accepted + rejected + source.get("left_out", 0),
         accepted=accepted,
         quarantined=rejected,
-        reasons=_counts(quarantined, "_reasons"),
-        flagged=flagged,
-        flags=_counts(sales, "flags"),
-        descriptions={rule.name: rule.description for rule in applicable_rules(read("raw_sales"), settings)},
+        reasons=counted(lake.batches(QUARANTINED_SALES, ["_reasons"]), "_reasons"),
+        flagged=flags,
+        flags=counted(lake.batches(SALES, ["flags"]), "flags"),
+        descriptions=source.get("rules", {}),
         first_date=first,
         last_date=last,
-        series=series.select("unique_id").distinct().count(),
-        closed_days=closed_days,
-        short_series=short.distinct().count(),
         fallback=FALLBACK,
     )
+    return quality | DataQuality(filtered_out=source["left_out"]) if "left_out" in source else quality
 
 
-def _counts(frame: DataFrame, column: str) -> dict[str, int]:
-    counted = frame.select(F.explode(column).alias("name")).groupBy("name").count()
-    return {row["name"]: row["count"] for row in counted.orderBy(F.desc("count"), "name").collect()}
-
-
-def _sorted(frame: DataFrame) -> pd.DataFrame:
-    return _dated(frame.orderBy("unique_id", "ds").toPandas())
-
-
-def _dated(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.assign(ds=pd.to_datetime(frame["ds"]))
+def _dated(frame: pl.DataFrame) -> pd.DataFrame:
+    plain = frame.to_pandas()
+    return plain.assign(ds=pd.to_datetime(plain["ds"]))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from salesml_assets.automation.new_sales import Cursor, load_requests, new_sales_sensor
 from salesml_assets.config.settings import Settings
+from salesml_assets.lake.store import Lakehouse
 from salesml_assets.names import MONTHS_TAGS, RANGE_TAGS
 from salesml_assets.quality.arrivals import Changes, FileState
 
@@ -43,15 +44,9 @@ def tick(settings: Settings, instance: dg.DagsterInstance, cursor: str | None) -
     return list(result.run_requests or []), str(result.cursor)
 
 
-@pytest.fixture
-def loaded(instance: dg.DagsterInstance, table: Callable[[Path, str], dict[str, str]]) -> Callable[[Settings], None]:
+def loaded(settings: Settings) -> None:
     """Makes the table of raw sales, as the first run does."""
-
-    def load(settings: Settings) -> None:
-        metadata = table(Path(settings.lake.root), "raw_sales")
-        instance.report_runless_asset_event(dg.AssetMaterialization("raw_sales", metadata=metadata))
-
-    return load
+    Lakehouse(settings.lake.root).write_arrow(pa.table({"x": [1]}), "raw_sales", run_id="first")
 
 
 def ranges(requests: list[dg.RunRequest]) -> list[tuple[str, str]]:
@@ -63,9 +58,7 @@ def test_nothing_is_done_before_the_first_load(tmp_path: Path, instance: dg.Dags
     assert tick(shop(tmp_path), instance, None)[0] == []
 
 
-def test_a_file_dropped_in_loads_its_months_once(
-    tmp_path: Path, instance: dg.DagsterInstance, loaded: Callable[[Settings], None]
-) -> None:
+def test_a_file_dropped_in_loads_its_months_once(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     source, settings = tmp_path / "sales", shop(tmp_path / "sales")
     source.mkdir()
     write(source / "a.parquet", "2024-01-05", "2024-02-05", "2024-03-05")
@@ -86,9 +79,7 @@ def test_a_file_dropped_in_loads_its_months_once(
     assert [request.run_key for request in again] == [request.run_key for request in requests]
 
 
-def test_what_came_between_the_load_and_the_first_look_is_new(
-    tmp_path: Path, instance: dg.DagsterInstance, loaded: Callable[[Settings], None]
-) -> None:
+def test_what_came_after_the_load_is_new_to_the_first_evaluation(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     source = tmp_path / "sales"
     source.mkdir()
     write(source / "a.parquet", "2024-01-05")
@@ -100,9 +91,7 @@ def test_what_came_between_the_load_and_the_first_look_is_new(
     assert list(Cursor.model_validate_json(cursor).files) == [str(source / "a.parquet")]
 
 
-def test_another_lake_begins_anew(
-    tmp_path: Path, instance: dg.DagsterInstance, loaded: Callable[[Settings], None]
-) -> None:
+def test_another_lake_begins_anew(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     """Another shop in the same instance: what its lake holds says nothing of this one's source."""
     for name, days in {"one": ["2024-01-05"], "other": ["2024-01-05", "2024-02-05"]}.items():
         (tmp_path / name / "sales").mkdir(parents=True)

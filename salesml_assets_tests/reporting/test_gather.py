@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 
+import polars as pl
 import pytest
-from pyspark.sql import SparkSession
 
 from salesml_assets.reporting.gather import SHOWN_VERSIONS, realised_error
 
-COLUMNS = "model_version int, week date, horizon_bucket string, wape double, bias double, rows int, volume double, "
-COLUMNS += "baseline_wape double"
+SCHEMA = {
+    "model_version": pl.Int32, "week": pl.Date, "horizon_bucket": pl.String, "wape": pl.Float64, "bias": pl.Float64,
+    "rows": pl.Int64, "volume": pl.Float64, "baseline_wape": pl.Float64,
+}  # fmt: skip
 
 
-def test_realised_errors_are_weighted_by_volume(spark: SparkSession) -> None:
+def test_realised_errors_are_weighted_by_volume() -> None:
     monday = dt.date(2024, 1, 1)
     rows = [
         (2, monday, "1-7", 0.2, -0.1, 10, 100.0, 0.4),
@@ -22,12 +24,12 @@ def test_realised_errors_are_weighted_by_volume(spark: SparkSession) -> None:
         *[(number, monday, "1-7", 0.1, 0.0, 1, 1.0, 0.2) for number in range(3, 3 + SHOWN_VERSIONS - 1)],
         (1, monday, "1-7", 0.9, 0.0, 1, 1.0, 0.9),
     ]
-    found = realised_error(spark.createDataFrame(rows, COLUMNS))
+    found = realised_error(pl.DataFrame(rows, schema=SCHEMA, orient="row"))
     assert found["model_version"].tolist() == list(range(2, 2 + SHOWN_VERSIONS))
     second = found.iloc[0]
     assert (second["first"], second["last"], second["volume"]) == (monday, monday + dt.timedelta(7), 400.0)
     assert [second["wape"], second["bias"], second["baseline_wape"]] == pytest.approx([0.35, 0.05, 0.7])
 
 
-def test_right_after_the_first_run_there_are_none(spark: SparkSession) -> None:
-    assert realised_error(spark.createDataFrame([], COLUMNS)).empty
+def test_right_after_the_first_run_there_are_none() -> None:
+    assert realised_error(pl.DataFrame(schema=SCHEMA)).empty

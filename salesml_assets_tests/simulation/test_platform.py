@@ -9,25 +9,22 @@ from pathlib import Path
 
 import dagster as dg
 import polars as pl
+import pyarrow as pa
 import pytest
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from pyspark.sql import SparkSession
 
 from salesml_assets.config.settings import Settings
-from salesml_assets.names import STARTED_BY_TAG
+from salesml_assets.lake.store import Lakehouse
+from salesml_assets.names import DRIFT_REPORT, RAW_SALES, STARTED_BY_TAG
 from salesml_assets.simulation.platform import DRIFT_RETRAIN, NEW_SALES, REFRESH, SCHEDULE, Platform
 
 WORKSPACE = Path(__file__).parents[2] / "workspace.yaml"
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 
-Table = Callable[[Path, str], dict[str, str]]
-
-
 @pytest.fixture
-def platform(
-    spark: SparkSession, settings_for: Callable[..., Settings], tmp_path: Path, table: Table
-) -> Iterator[Platform]:
+def platform(spark: SparkSession, settings_for: Callable[..., Settings], tmp_path: Path) -> Iterator[Platform]:
     settings = settings_for(
         sales={"path": str(tmp_path / "sales"), "columns": {"date": "day"}, "first_month": "2024-01"},
         clock={"today": "2024-03-04"},
@@ -36,8 +33,7 @@ def platform(
     deliver(tmp_path, "2024-02")
     (location,) = WorkspaceFileTarget([str(WORKSPACE)]).create_origins()
     with dg.DagsterInstance.local_temp(str(tmp_path), overrides={"telemetry": {"enabled": False}}) as instance:
-        loaded = dg.AssetMaterialization("raw_sales", metadata=table(Path(settings.lake.root), "raw_sales"))
-        instance.report_runless_asset_event(loaded)
+        Lakehouse(settings.lake.root).write_arrow(pa.table({"x": [1]}), RAW_SALES, run_id="first")
         made = Platform(settings, instance, location, {}, lambda step: None)
         for name in (NEW_SALES, REFRESH):
             assert made.tick(name) == []
@@ -66,11 +62,11 @@ def test_a_new_file_starts_one_run_and_its_key_no_other(platform: Platform, tmp_
     assert kept.tags["dagster/sensor_name"] == NEW_SALES
 
 
-def test_a_drift_starts_one_retrain(platform: Platform, table: Table) -> None:
+def test_a_drift_starts_one_retrain(platform: Platform) -> None:
     assert platform.tick(DRIFT_RETRAIN) == []
-    found = {"judged week": "2024-02-26", "learned until the week": "2024-02-05", "drifted": "mix"}
-    found |= table(Path(platform.settings.lake.root), "drift_report")
-    platform.instance.report_runless_asset_event(dg.AssetMaterialization("drift_report", metadata=found))
+    week, learned_until = dt.date(2024, 2, 26), dt.date(2024, 2, 5)
+    rows = pl.DataFrame({"kind": ["mix"], "drifted": [True], "week": [week], "learned_until": [learned_until]})
+    Lakehouse(platform.settings.lake.root).write_arrow(rows.to_arrow(), DRIFT_REPORT)
     (run,) = platform.until_quiet(DRIFT_RETRAIN)
     assert run.what == "retrain"
     assert run.reason.startswith("drift of mix in the week from 2024-02-26")

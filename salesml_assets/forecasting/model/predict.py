@@ -13,11 +13,11 @@ import polars as pl
 from salesml_assets.forecasting.batches import PREDICTION_COLUMNS
 from salesml_assets.forecasting.intervals import BOUNDS, apply_intervals
 from salesml_assets.forecasting.model.models import Model
+from salesml_assets.names import FALLBACK
 
 if TYPE_CHECKING:
     from salesml_assets.forecasting.model.bundle import Bundle
 
-FALLBACK = "moving_average"
 FORECAST_COLUMNS = ("ds", "yhat", *BOUNDS, "model", "model_version", "cutoff")
 
 

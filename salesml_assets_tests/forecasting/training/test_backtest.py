@@ -14,16 +14,15 @@ import pandas as pd
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
+from salesml_assets.forecasting.algorithms.learned import Learned
 
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.algorithms import ALGORITHMS
-from salesml_assets.forecasting.algorithms.learned import Learned
 from salesml_assets.forecasting.calendar import business_calendar
 from salesml_assets.forecasting.features import add_features, feature_spec
 from salesml_assets.forecasting.intervals import BOUNDS, interval_table
 from salesml_assets.forecasting.production import Manifest, forecast, load, refit
 from salesml_assets.forecasting.training.backtest import Candidate, backtest, choose
-from salesml_assets.forecasting.training.leakage import changed_features
 from salesml_assets.forecasting.training.panel import folds_of, last_step, make_panel
 from salesml_assets.forecasting.training.planned import covariates_of, read_planned
 from salesml_assets.forecasting.training.sample import EncodedPanel, training_rows
@@ -113,15 +112,6 @@ def test_volume_classes_go_from_big_to_small(panel: DataFrame) -> None:
     classes = panel.select("unique_id", "volume_class").distinct().toPandas().set_index("unique_id")["volume_class"]
     assert classes["p6"] == "A"
     assert classes["p7"] == "C"  # sold nothing before the first scored origin
-
-
-def test_the_leakage_test_passes_and_can_fail(features: DataFrame, panel: DataFrame, settings: Settings) -> None:
-    result = changed_features(features, panel, settings, 5)
-    assert result.compared > 0
-    assert result.changed == []
-    assert result.latest_value <= result.cutoff
-    peeking = panel.withColumn("f_last", F.coalesce(F.col("y") / F.col("scale"), "f_last"))
-    assert changed_features(features, peeking, settings, 5).changed == ["f_last"]
 
 
 @pytest.mark.parametrize("name", list(ALGORITHMS))
