@@ -62,9 +62,9 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         comparison = compare(predictions, settings, runs, champion, champion_rows, prices)
         summary = comparison_json(comparison)
         path = files.write(
-            json.dumps(summary, indent=2, sort_keys=True), MODEL_COMPARISON, context.run_id, COMPARISON_FILE
+            json.dumps(summary, indent=2, sort_keys=True), MODEL_COMPARISON, context.run.run_id, COMPARISON_FILE
         )
-        files.write(comparison.to_json(), MODEL_COMPARISON, context.run_id, EVERYTHING_FILE)
+        files.write(comparison.to_json(), MODEL_COMPARISON, context.run.run_id, EVERYTHING_FILE)
         metadata = {
             "models": dg.JsonMetadataValue(comparison.table()),
             "decision": comparison.decision.reason,
