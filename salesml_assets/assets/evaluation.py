@@ -54,7 +54,7 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         champion_rows = None
         if champion is not None and champion.parameters != runs.get(champion.algorithm, {}).get("parameters"):
             context.log.info(f"the champion's recipe is backtested as well: {champion}")
-            panel = training.panel(settings, context.run_id)
+            panel = training.panel(settings, context.run.run_id)
             champion_rows = champion_predictions(champion, panel, training.engines(settings))
         priced = settings.forecast.target == "quantity" and "revenue" in lake.columns(SALES_SERIES)
         prices = average_prices(_rows_of(lake, SALES_SERIES)) if priced else None
@@ -62,9 +62,9 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         comparison = compare(predictions, settings, runs, champion, champion_rows, prices)
         summary = comparison_json(comparison)
         path = files.write(
-            json.dumps(summary, indent=2, sort_keys=True), MODEL_COMPARISON, context.run_id, COMPARISON_FILE
+            json.dumps(summary, indent=2, sort_keys=True), MODEL_COMPARISON, context.run.run_id, COMPARISON_FILE
         )
-        files.write(comparison.to_json(), MODEL_COMPARISON, context.run_id, EVERYTHING_FILE)
+        files.write(comparison.to_json(), MODEL_COMPARISON, context.run.run_id, EVERYTHING_FILE)
         metadata: dict[str, Any] = {
             "models": dg.JsonMetadataValue(comparison.table()),
             "decision": comparison.decision.reason,

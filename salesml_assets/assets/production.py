@@ -1,7 +1,7 @@
 """The production model and what it forecasts."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
@@ -21,9 +21,6 @@ from salesml_assets.names import (
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Lake, Table
 from salesml_assets.resources.training import Training
-
-if TYPE_CHECKING:
-    from salesml_assets.forecasting.model.bundle import Bundle
 
 GROUP = "production"
 # The tables that a production model is made from.
@@ -104,6 +101,7 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def forecasts(
         context: dg.AssetExecutionContext, tables: Lake, training: Training, files: FileStore
     ) -> dg.Output[Table]:
+        from salesml_assets.forecasting.model.bundle import BundleError, read_bundle
         from salesml_assets.forecasting.model.predict import forecast
         from salesml_assets.forecasting.panel import FUTURE
         from salesml_assets.forecasting.production import latest_version
@@ -111,22 +109,11 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         newest = latest_version(tables.tables)
         if newest is None:
             raise dg.Failure(f"there is no production model yet: materialize {PRODUCTION_MODEL} first")
-        bundle = load_bundle(files, newest.folder)
+        try:
+            bundle = read_bundle(partial(files.read, PRODUCTION_MODEL, newest.folder), newest.path)
+        except BundleError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
         rows = training.apply(partial(forecast, bundle), FUTURE, settings, context.run_id)
         return dg.Output(rows, metadata={"model": newest.algorithm, "model version": newest.version})
 
     return [production_model, forecasts]
-
-
-def load_bundle(files: FileStore, folder: str) -> "Bundle":
-    """The model of a folder below `production_model`.
-
-    Raises:
-        dg.Failure: It cannot be used; a retry would not help.
-    """
-    from salesml_assets.forecasting.model.bundle import BundleError, read_bundle
-
-    try:
-        return read_bundle(lambda name: files.read(PRODUCTION_MODEL, folder, name), f"{PRODUCTION_MODEL}/{folder}")
-    except BundleError as error:
-        raise dg.Failure(str(error), allow_retries=False) from error

@@ -1,6 +1,7 @@
 """The report that people look at."""
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -49,6 +50,7 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         description="One HTML file: which model serves and why, its errors, its forecasts, the quality of the data.",
     )
     def report(context: dg.AssetExecutionContext, tables: Lake, files: FileStore) -> dg.MaterializeResult:
+        from salesml_assets.forecasting.model.bundle import read_about
         from salesml_assets.forecasting.production import latest_version
         from salesml_assets.reporting.encode import figure_markdown
         from salesml_assets.reporting.figures import pictures
@@ -60,16 +62,16 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         newest = latest_version(lake)
         if newest is None:
             raise dg.Failure(f"there is no production model yet: materialize {PRODUCTION_MODEL} first")
-        manifest = json.loads(files.read_text(PRODUCTION_MODEL, newest.folder, "manifest.json"))
+        about = read_about(partial(files.read, PRODUCTION_MODEL, newest.folder), newest.path)
         data = report_data(
             latest_comparison(lake, files),
             lake,
             settings,
             version=newest.version,
-            importance=manifest.get("importance", {}),
+            importance=about["importance"],
             source=source_facts(lake, files),
             checks=latest_checks(context.instance, lake, settings, context.run_id),
-            lake_versions=manifest["lake_versions"],
+            lake_versions=about["lake_versions"],
             started_by=started_by(context.instance, lake),
         )
         drawn = pictures(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from salesml_assets.lake.store import Lakehouse
@@ -40,7 +41,7 @@ def first_model_forecasts(lake: Lakehouse, files: FileStore, folder: str) -> pd.
     from salesml_assets.forecasting.model.predict import forecast
     from salesml_assets.forecasting.panel import FUTURE
 
-    bundle = read_bundle(lambda name: files.read(PRODUCTION_MODEL, folder, name), folder)
+    bundle = read_bundle(partial(files.read, PRODUCTION_MODEL, folder), folder)
     rows = lake.batches(PANEL, filters=pc.field("kind") == FUTURE)
     return pl.concat([forecast(bundle, batch).select(COLUMNS) for batch in rows]).to_pandas()
 

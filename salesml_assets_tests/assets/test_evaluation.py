@@ -1,0 +1,96 @@
+"""The comparison as an asset: everything it needs is in the lake, nothing is in Dagster's event log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from salesml_assets.assets.evaluation import latest_comparison, training_facts
+from salesml_assets.config.settings import Settings
+from salesml_assets.definitions import definitions
+from salesml_assets.lake.store import LakeError, Lakehouse
+from salesml_assets.names import MODEL_COMPARISON, MODELS_FOLDER, SALES_SERIES, TRAINING_FILE
+from salesml_assets.resources.files import FileStore
+from salesml_assets_tests.forecasting.predictions import ALGORITHMS, backtest_predictions, polars_table
+
+TRAINED_BY = "run-of-the-models"
+
+
+@pytest.fixture
+def settings(settings_for: Callable[..., Settings]) -> Settings:
+    return settings_for(training={"algorithms": list(ALGORITHMS)}, forecast={"target": "quantity"})
+
+
+@pytest.fixture
+def lake(settings: Settings) -> Lakehouse:
+    """A lake with the tables of four algorithms and of their series, and the files of their trainings."""
+    lake, files = Lakehouse(settings.lake.root), FileStore.from_settings(settings)
+    for name, rows in backtest_predictions(series=40).items():
+        lake.write_arrow(polars_table(rows).to_arrow(), name, run_id=TRAINED_BY)
+        write_facts(files, name, TRAINED_BY, depth=6)
+    prices = pl.DataFrame({"unique_id": [f"s{n:03d}" for n in range(40)], "quantity": 2.0, "revenue": 5.0})
+    lake.write_arrow(prices.to_arrow(), SALES_SERIES, run_id=TRAINED_BY)
+    return lake
+
+
+def write_facts(files: FileStore, name: str, run: str, depth: int) -> None:
+    facts = {
+        "parameters": {"max_depth": depth},
+        "training_rows": 1_000,
+        "training_seconds": 2.5,
+        "importance": {"f_last": 1.0},
+    }
+    files.write(json.dumps(facts), MODELS_FOLDER, run, name, TRAINING_FILE)
+
+
+def run_comparison(settings: Settings) -> dg.ExecuteInProcessResult:
+    job = definitions(settings).resolve_implicit_global_asset_job_def()
+    return job.execute_in_process(asset_selection=[dg.AssetKey(MODEL_COMPARISON)])
+
+
+def test_an_empty_instance_compares_what_the_lake_holds(settings: Settings, lake: Lakehouse) -> None:
+    run = run_comparison(settings)
+    assert run.success
+    found = latest_comparison(lake, FileStore.from_settings(settings))
+    assert found.decision.winner == "xgboost"
+    assert found.recipe.parameters == {"max_depth": 6}
+    assert found.runs["xgboost"] == {
+        "parameters": {"max_depth": 6}, "rows": 1_000, "seconds": 2.5, "importance": {"f_last": 1.0},
+    }  # fmt: skip
+    # A unit sold for 2.5 on average.
+    assert found.business.is_money
+    assert found.business.sold == pytest.approx(2.5 * found.daily["y"].sum() / 3)
+    assert lake.history(MODEL_COMPARISON, 1)[0].run_id == run.run_id
+    assert lake.size(MODEL_COMPARISON).rows == len(found.metrics)
+
+
+def test_the_graph_keeps_what_the_comparison_depends_on(settings: Settings) -> None:
+    graph = definitions(settings).resolve_asset_graph()
+    parents = {key.to_user_string() for key in graph.get(dg.AssetKey(MODEL_COMPARISON)).parent_keys}
+    assert parents == {*ALGORITHMS, "panel", "sales_series"}
+
+
+def test_facts_are_those_of_the_run_that_wrote_the_table(settings: Settings, lake: Lakehouse) -> None:
+    files = FileStore.from_settings(settings)
+    write_facts(files, "xgboost", "a-run-that-wrote-no-table", depth=2)
+    assert training_facts(lake, files, "xgboost")["parameters"] == {"max_depth": 6}
+    lake.write_arrow(lake.read_arrow("xgboost"), "xgboost", run_id="next-run")
+    write_facts(files, "xgboost", "next-run", depth=4)
+    assert training_facts(lake, files, "xgboost")["parameters"] == {"max_depth": 4}
+    lake.remove_old_files("xgboost", 7)  # its commits name no run
+    assert training_facts(lake, files, "xgboost")["parameters"] == {"max_depth": 4}
+
+
+def test_a_table_of_an_earlier_release_says_what_to_do(settings: Settings, lake: Lakehouse) -> None:
+    lake.write_arrow(lake.read_arrow("xgboost"), "xgboost", run_id="old-run")
+    with pytest.raises(dg.Failure, match=r"xgboost: run old-run wrote its table, but no training.json .* again"):
+        training_facts(lake, FileStore.from_settings(settings), "xgboost")
+
+
+def test_without_a_comparison_there_is_no_latest_one(settings: Settings, lake: Lakehouse) -> None:
+    with pytest.raises(LakeError, match="materialize the asset 'model_comparison' first"):
+        latest_comparison(lake, FileStore.from_settings(settings))
