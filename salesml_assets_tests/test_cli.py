@@ -331,7 +331,7 @@ def test_an_export_without_forecasts_or_format_says_so(salesml, project):
     assert outcome == (1, "", f"There are no forecasts in {project / 'lake'} yet: run `salesml run` first.\n")
 
     outcome = salesml("export", "forecasts", "out.xlsx")
-    assert outcome == (2, "", "out.xlsx: the ending says the format, and has to be one of .parquet, .csv\n")
+    assert outcome == (2, "", "out.xlsx: the file extension must be one of .parquet, .csv\n")
     assert not (project / "out.parquet").exists()
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from salesml_assets.lake.store import Lakehouse
 
-_TOKEN = "write id"  # key in a commit of ours: tells it from those that others make at the same time
+_TOKEN = "write id"  # key in our commits: distinguishes them from concurrent commits of other writers
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ def commit_files(
         The commit just made.
 
     Raises:
-        LakeError: The log does not list the files that it has to after the commit. The table is back at the version
-            before it.
+        LakeError: After the commit, the log does not list the expected files. The table is back at the version
+            before the commit.
     """
     from deltalake.transaction import create_table_with_add_actions
 
@@ -148,7 +148,7 @@ def verified_commit(
     added: Collection[str] | None = None,
     months: Collection[str] | None = None,
 ) -> Commit:
-    """Reads a commit from the log, and undoes it if the table's files are not those that they have to be.
+    """Reads a commit from the log, and restores the version before it if the table's files are not the expected ones.
 
     Args:
         lake: The tables.
@@ -193,7 +193,7 @@ def _differences(
     added: Collection[str] | None,
     months: Collection[str] | None,
 ) -> str:
-    """What is wrong with the files after a commit, in words; an empty text if nothing is."""
+    """Describes how the files after a commit differ from the expected ones; an empty text if they do not."""
     kept = {path for path, (month, _) in before.items() if months is not None and month not in months}
     new = after.keys() - before.keys() if added is None else {unquote(path) for path in added}
     stale = (after.keys() & before.keys()) - kept - new

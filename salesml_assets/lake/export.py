@@ -1,4 +1,4 @@
-"""Forecasts and models as the lake holds them, for people and other programs; no Java is needed."""
+"""Export of forecasts and production models from the lake, without Java."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def export_forecasts(settings: Settings, file: Path) -> int:
 
     Args:
         settings: The settings; the order of the keys is that of `forecast.series`.
-        file: A .parquet or .csv file; written as a whole or not at all.
+        file: A .parquet or .csv file; written completely or not at all.
 
     Returns:
         Number of rows.
 
     Raises:
-        ConfigurationError: The ending is none of these.
+        ConfigurationError: The file extension is neither .parquet nor .csv.
         LakeError: There are no forecasts yet.
     """
     if file.suffix.lower() not in ENDINGS:
-        raise ConfigurationError(f"{file.name}: the ending says the format, and has to be one of {', '.join(ENDINGS)}")
+        raise ConfigurationError(f"{file.name}: the file extension must be one of {', '.join(ENDINGS)}")
     table = _forecasts(settings)
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_name(f".{file.name}.{uuid4().hex}")

@@ -1,4 +1,4 @@
-"""The log of a Delta table: what a commit of ours notes, and what is read from it."""
+"""The log of a Delta table: metadata that our commits record, and how log entries are parsed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from salesml_assets.config.settings import HISTORY_DAYS
 if TYPE_CHECKING:
     from deltalake import Schema
 
-# Of new tables: 30 days and 7 by default, after which Delta forgets versions, and which files belonged to them.
+# Properties of new tables. Delta's defaults (30 and 7 days) would drop old versions and their files too early.
 TABLE_PROPERTIES = {
     "delta.logRetentionDuration": f"interval {HISTORY_DAYS} days",
     "delta.deletedFileRetentionDuration": f"interval {HISTORY_DAYS} days",
 }
 UNDATED = "undated"  # the bucket of rows without a usable date in a month column
-# Keys in a commit of ours: the run (Delta's name), rows written, rows removed.
+# Keys in our commits: the run (Delta's name), rows written, rows removed.
 USER_METADATA, ROWS, REMOVED = "userMetadata", "rows", "rows removed"
 _RESTORE = "RESTORE"  # Delta's name of the operation
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
@@ -35,7 +35,7 @@ _NEVER_NULL = re.compile(r'("(?:nullable|containsNull|valueContainsNull)":)false
 
 
 class LakeError(RuntimeError):
-    """A table is missing, or cannot take what is to be written; the message says what to do."""
+    """A table is missing, or a write is not possible or was not done correctly; the message says what to do."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 Spark writes plain Parquet files below a table, and `lake.commits` puts them into the log: Delta's own writer in Spark
 finds out by five Spark jobs which files it replaces, a second for the smallest table, and four more for the first one
-of a process. Who replaces all files, or all of a month, knows them from the log. Types and names beyond Delta's first
-version are left to Delta in Spark.
+of a process. When all files of a table or of a month are replaced, the log already lists them. Types and names beyond
+Delta's first version are left to Delta in Spark.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ if TYPE_CHECKING:
 # Numbers that fit into a wider column: a month of whole prices has no other type than a month of broken ones.
 _WIDER = {("integer", "long"), ("integer", "double"), ("long", "double"), ("float", "double")}
 _OTHER_TYPE = {"DELTA_FAILED_TO_MERGE_FIELDS", "DELTA_MERGE_INCOMPATIBLE_DATATYPE"}  # Delta's names of the error
-# Else Spark leaves a file `_SUCCESS` in each folder.
-_MARKS = "mapreduce.fileoutputcommitter.marksuccessfuljobs"
+# Otherwise Spark leaves a file `_SUCCESS` in each folder.
+_SUCCESS_MARKER = "mapreduce.fileoutputcommitter.marksuccessfuljobs"
 _NULL = "__HIVE_DEFAULT_PARTITION__"
-_AT_ONCE = 16  # files that are moved or read at a time: an object store takes its time for each
+_PARALLEL_FILES = 16  # files that are moved or read concurrently: each takes a round trip to an object store
 
 
 def read_table(spark: SparkSession, lake: Lakehouse, name: str, version: int | None = None) -> DataFrame:
     """A table as a Spark DataFrame that stays at one version, even if the table moves on.
 
     Delta's own reader asks the log again, by a Spark job, in each query of the frame: on small tables that took
-    longer than the query. Of a table that readers of Delta's first version understand, the log is asked once, here:
-    such a table is its files, in a folder for each month where it has a month column.
+    longer than the query. For a table that readers of Delta's first version understand, the log is read once, here:
+    such a table consists of its files, in one folder per month if it has a month column.
 
     Args:
         spark: The session.
@@ -181,12 +181,12 @@ def _write_plain(
     spark, path = frame.sparkSession, lake.path(name)
     folder = f"{path}/{uuid.uuid4()}"  # no version of the table names what an interrupted write leaves there
     if month_column is None:
-        frame.write.option(_MARKS, "false").parquet(folder)
+        frame.write.option(_SUCCESS_MARKER, "false").parquet(folder)
         files = _added_files(spark, folder)
     else:
-        # Else every task would write a file of its own into every month.
+        # Otherwise every task would write a file of its own into every month.
         laid_out = frame.hint("rebalance", month_column)
-        laid_out.write.option(_MARKS, "false").partitionBy(month_column).parquet(folder)
+        laid_out.write.option(_SUCCESS_MARKER, "false").partitionBy(month_column).parquet(folder)
         found = _months_in(spark, folder).values()
         if months and (strange := [str(month) for month in found if month not in months]):
             raise LakeError(f"{name}: a load of {', '.join(months)} has rows of {', '.join(strange)}, too.")
@@ -203,7 +203,7 @@ def _write_by_delta(
 
     writer = frame.write.format("delta").mode("overwrite").option(USER_METADATA, run_note(run_id))
     if month_column:
-        # Without this every task would write a file of its own into every month.
+        # Otherwise every task would write a file of its own into every month.
         writer = writer.partitionBy(month_column).option("optimizeWrite", "true")
     if replace:
         writer = writer.option("replaceWhere", replace).option("mergeSchema", "true")
@@ -238,7 +238,7 @@ def _spark_schema(table: DeltaTable) -> StructType:
 
 
 def _merged(known: StructType, loaded: StructType) -> StructType | None:
-    """The table's columns and the new ones after them; None where they meet in more than their names and types."""
+    """The table's columns followed by the new ones; None if a type differs or two names differ only in case."""
     from pyspark.sql.types import StructType
 
     by_name = {column.name: column for column in known}
@@ -249,7 +249,7 @@ def _merged(known: StructType, loaded: StructType) -> StructType | None:
 
 
 def _spark_address(uri: str) -> str:
-    """What `deltalake` calls a file, as Spark takes it.
+    """Converts a file address of `deltalake` into one for Spark.
 
     >>> _spark_address("s3://bucket/a%20lake/sales/part-0.parquet")
     's3a://bucket/a lake/sales/part-0.parquet'
@@ -258,14 +258,14 @@ def _spark_address(uri: str) -> str:
 
 
 def _added_files(spark: SparkSession, folder: str) -> list[AddAction]:
-    """The files of a folder that lies directly below a table, ordered by name, with the rows that each holds.
+    """The files of a folder directly below a table, ordered by name, with the number of rows in each.
 
     Args:
         spark: The session that wrote them.
         folder: Address of the folder.
     """
     found = file_system(spark, folder).listStatus(hadoop_path(spark, folder))
-    return _at_once(lambda status: _added(spark, status.getPath(), {}), found)
+    return _in_parallel(lambda status: _added(spark, status.getPath(), {}), found)
 
 
 def _months_in(spark: SparkSession, folder: str) -> dict[str, str | None]:
@@ -277,11 +277,11 @@ def _months_in(spark: SparkSession, folder: str) -> dict[str, str | None]:
 
 
 def _moved_files(spark: SparkSession, folder: str, table: str, month_column: str) -> list[AddAction]:
-    """Moves the files of each month from below a folder to below the table, where Delta in Spark would have put them.
+    """Moves the files of each month from a temporary folder to the table, where Delta in Spark would have put them.
 
     Args:
         spark: The session that wrote them.
-        folder: Address of the folder; it is gone afterwards.
+        folder: Address of the temporary folder; removed afterwards.
         table: Address of the table.
         month_column: The column by which they are laid out.
     """
@@ -298,13 +298,13 @@ def _moved_files(spark: SparkSession, folder: str, table: str, month_column: str
             raise OSError(f"{source} could not be moved to {target}")
         return _added(spark, target, {month_column: month})
 
-    added = _at_once(move, moves)
+    added = _in_parallel(move, moves)
     files.delete(hadoop_path(spark, folder), True)
     return added
 
 
-def _at_once(make: Callable[[Any], AddAction], of: Iterable[Any]) -> list[AddAction]:
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="files") as pool:
+def _in_parallel(make: Callable[[Any], AddAction], of: Iterable[Any]) -> list[AddAction]:
+    with ThreadPoolExecutor(_PARALLEL_FILES, thread_name_prefix="files") as pool:
         return sorted(pool.map(make, of), key=lambda file: file.path)
 
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["BATCH_ROWS", "TABLE_PROPERTIES", "UNDATED", "Commit", "LakeError", "Lakehouse", "TableSize"]
 
 BATCH_ROWS = 100_000
-# Spark takes file paths with some of these for patterns, and `deltalake` writes no table below the others.
+# Spark treats some of these characters as patterns in file paths, and `deltalake` cannot write below the others.
 _NEEDS_DELTA_WRITER = re.compile(r"[{}\[\]*?\\^|]")
 
 
@@ -72,11 +72,11 @@ class Lakehouse:
 
     @property
     def needs_delta_writer(self) -> bool:
-        """Whether the root's name, with a bracket for example, is one below which only Delta in Spark can write."""
+        """Whether only Delta in Spark can write below this root, because its name contains a bracket, for example."""
         return bool(_NEEDS_DELTA_WRITER.search(self.root))
 
     def exists(self, name: str) -> bool:
-        """Whether the table has a version to read; a folder in which a first write broke off is no table."""
+        """Whether the table has a version to read; a folder left by an interrupted first write is not a table."""
         return self.find(name) is not None
 
     def open(self, name: str, version: int | None = None) -> DeltaTable:
@@ -101,7 +101,7 @@ class Lakehouse:
         return self.open(name).version()
 
     def identity(self, name: str) -> str | None:
-        """What tells a table from one that lay in the same place before it; None if there is none."""
+        """The table's id, which changes when a table is deleted and created again; None if there is no table."""
         table = self.find(name)
         return str(table.metadata().id) if table else None
 
@@ -312,4 +312,4 @@ class Lakehouse:
 
     def _refuse_without_delta_writer(self, name: str) -> None:
         if self.needs_delta_writer:
-            raise LakeError(f"{masked(self.path(name))}: below a folder of such a name only Spark can write")
+            raise LakeError(f"{masked(self.path(name))}: only Spark can write below a folder with such a name")

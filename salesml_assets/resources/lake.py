@@ -117,13 +117,13 @@ class DeltaIOManager(dg.ConfigurableIOManager):
     _versions: dict[str, int] = PrivateAttr(default_factory=dict)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Remembers the run: all its steps see the same version of a table."""
+        """Stores the run's id: all its steps see the same version of a table."""
         if context.run:
             self._run_id = context.run.run_id
             self._full_load = FULL_LOAD_TAG in context.run.tags
 
     def handle_output(self, context: dg.OutputContext, obj: "DataFrame | Rows") -> None:
-        """Writes a Spark DataFrame or rows from Python; the metadata say what is in the table now."""
+        """Writes a Spark DataFrame or rows from Python, and adds the table's new state to the metadata."""
         name = _table_name(context.asset_key)
         started = time.monotonic()
         commit = self._write(context, obj, name)
@@ -163,7 +163,7 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         )
 
     def _pinned(self, name: str) -> int:
-        """The version that this run reads: the one it wrote, else the latest at the run's first look."""
+        """The version that this run reads: the one it wrote, else the latest when the run first used it."""
         if name not in self._versions:
             # Another process of the same run may have written it.
             written = self.lake.tables.version_of_run(name, self._run_id) if self._run_id else None

@@ -1,4 +1,4 @@
-"""Files as Spark's own file system sees them: on disk, in an object store, without a job."""
+"""Access to Spark's own (Hadoop's) file system, on disk and in an object store, without a Spark job."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def java_class(spark: SparkSession, name: str) -> Any:
-    """A class of Spark's Java by its full name: Java is asked once, where `_jvm.org.apache...` asks for each part."""
+    """A class of Spark's Java by its full name: one request to Java, where `_jvm.org.apache...` makes one per part."""
     jvm = spark._jvm
     if name not in vars(jvm):
         setattr(jvm, name, getattr(jvm, name))

@@ -1,4 +1,4 @@
-"""Tables whose past lies further back."""
+"""Makes the history of a table older."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from salesml_assets.lake.store import Lakehouse
 
 
 def aged(lake: Lakehouse, name: str, days: float) -> None:
-    """Everything that happened to a table happened that much earlier."""
+    """Moves all commits and files of a table that many days into the past."""
     for file in sorted(Path(lake.path(name)).rglob("[!.]*")):
         if file.suffix == ".json":
             text = file.read_text(encoding="utf-8")

@@ -22,12 +22,12 @@ DEAD = "http://127.0.0.1:9"  # nobody listens there
 
 @contextmanager
 def server(context: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[str]]]:
-    """Says of every file that it is there: its address, and the files that it was asked for."""
-    asked: list[str] = []
+    """A server that reports every file as existing: its address, and the paths that were requested."""
+    requested: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
-            asked.append(self.path)
+            requested.append(self.path)
             self.send_response(200)
             self.send_header("Content-Length", "5")
             self.end_headers()
@@ -39,7 +39,7 @@ def server(context: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[st
         if context:
             http.socket = context.wrap_socket(http.socket, server_side=True)
         threading.Thread(target=http.serve_forever, daemon=True).start()
-        yield f"127.0.0.1:{http.server_port}", asked
+        yield f"127.0.0.1:{http.server_port}", requested
         http.shutdown()
 
 
@@ -57,35 +57,35 @@ def is_there(endpoint: str, path_style: bool = True) -> bool:
     return files.get_file_info("lake/sales/part-0.parquet").type == FileType.File
 
 
-def test_a_store_behind_a_proxy_is_asked_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    with server() as (address, asked):
+def test_a_store_behind_a_proxy_is_requested_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with server() as (address, requested):
         monkeypatch.setenv("HTTP_PROXY", f"http://{address}")
         assert is_there("http://store.example:9000/")
         assert is_there("http://store.example:9000", path_style=False)
-    assert asked == [
+    assert requested == [
         "http://store.example:9000/lake/sales/part-0.parquet",
         "http://lake.store.example:9000/sales/part-0.parquet",
     ]
 
 
-def test_a_store_that_needs_no_proxy_is_asked_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    with server() as (address, asked):
+def test_a_store_that_needs_no_proxy_is_requested_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    with server() as (address, requested):
         monkeypatch.setenv("HTTP_PROXY", DEAD)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         assert is_there(f"http://{address}")
-    assert asked == ["/lake/sales/part-0.parquet"]
+    assert requested == ["/lake/sales/part-0.parquet"]
 
 
 def test_an_authority_of_ones_own_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    with server(context) as (address, asked):
+    with server(context) as (address, requested):
         with pytest.raises(OSError, match=r"(?i)certificate"):
             is_there(f"https://{address}")
         authority.cert_pem.write_to_path(tmp_path / "authority.pem")
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
         assert is_there(f"https://{address}")
-    assert len(asked) == 1
+    assert len(requested) == 1
 
 
 def test_files_of_this_machine_are_read_as_they_are(tmp_path: Path) -> None:

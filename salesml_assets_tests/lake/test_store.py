@@ -1,4 +1,4 @@
-"""Tables of the lake: what a write replaces, what it leaves, and what the log says about it."""
+"""Tables of the lake: what a write replaces, what it leaves, and what the log records."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def test_files_that_no_kept_version_needs_are_removed(spark, lake):
         aged(lake, "numbers", 10)
     for name, age in (("old", 40), ("new", 5)):
         leftover = Path(lake.path("numbers"), f"{name}.parquet")
-        leftover.write_bytes(b"a write that broke off")
+        leftover.write_bytes(b"an interrupted write")
         os.utime(leftover, (time.time() - age * 86_400,) * 2)
     unfinished = Path(lake.path("numbers"), "broken", "_temporary", "0", "part-0.parquet")
     unfinished.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The IO manager in real Dagster runs: one table per asset, months replaced by partition, metadata that says so."""
+"""The IO manager in real Dagster runs: one table per asset, months replaced by partition, and the metadata."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
