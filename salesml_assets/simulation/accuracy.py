@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from salesml_assets.config.settings import Settings
 from salesml_assets.lake.store import Lakehouse
-from salesml_assets.names import PRODUCTION_MODEL
+from salesml_assets.names import PANEL, PRODUCTION_MODEL, SALES_SERIES
 from salesml_assets.resources.files import FileStore
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def first_model_forecasts(
     manifest = json.loads(files.read_text(PRODUCTION_MODEL, folder, "manifest.json"))
     fitted = load(manifest, files.path(PRODUCTION_MODEL, folder, "model"))
     intervals = pd.DataFrame(manifest["intervals"])
-    rows = forecast(fitted, lake.read(spark, "panel"), intervals, settings, manifest["algorithm"], manifest["version"])
+    rows = forecast(fitted, lake.read(spark, PANEL), intervals, settings, manifest["algorithm"], manifest["version"])
     return rows.select(*COLUMNS).toPandas()
 
 
@@ -61,7 +61,7 @@ def realised_error(forecasts: pd.DataFrame, lake: Lakehouse, monday: dt.date) ->
     """
     sunday = monday + dt.timedelta(6)
     series = lake.read_pandas(
-        "sales_series", ["unique_id", "ds", "y", "closed"], [("ds", ">=", monday), ("ds", "<=", sunday)]
+        SALES_SERIES, ["unique_id", "ds", "y", "closed"], [("ds", ">=", monday), ("ds", "<=", sunday)]
     )
     actual = series[~series["closed"] & series["y"].notna()]
     rows = actual.merge(forecasts, on=["unique_id", "ds"])

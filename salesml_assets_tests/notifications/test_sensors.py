@@ -268,7 +268,7 @@ def test_nothing_set_up_is_logged(
     capfd.readouterr()
     assert sensors.tick(RUNS) == "1 sent, 0 waiting."
     logged = capfd.readouterr().err
-    assert "No relay and no webhook is set up. [salesml] retrain failed in model_comparison" in logged
+    assert "Neither a relay nor a webhook is configured. [salesml] retrain failed in model_comparison" in logged
     assert "RuntimeError: boom" in logged
 
 
