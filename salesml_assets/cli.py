@@ -87,7 +87,7 @@ def list_models() -> None:
 def config(
     reference: Annotated[bool, typer.Option("--reference", help="Show the reference of all keys as Markdown.")] = False,
 ) -> None:
-    """Show the settings in force as YAML; secrets are hidden."""
+    """Show the effective settings as YAML; secrets are masked."""
     from salesml_assets.config.reference import effective_yaml
     from salesml_assets.config.reference import reference as all_keys
 

@@ -234,7 +234,7 @@ def test_runs_of_a_daemon_whose_process_is_gone_are_closed(instance):
         for run, process in zip(runs, (ended.pid, os.getpid()), strict=False):
             kept.report_engine_event("Started process.", run, EngineEventData.in_process(process))
         assert close_dead_runs(kept) == [runs[0].run_id]
-        # Its process is there, or nobody knows of one.
+        # Its process is alive, or unknown.
         assert [kept.get_run_by_id(run.run_id).status.value for run in runs] == ["FAILURE", "STARTED", "STARTED"]
 
 

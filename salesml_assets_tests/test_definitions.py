@@ -43,7 +43,7 @@ def as_snapshot(graph: dg.Definitions) -> dict[str, object]:
 
 
 def test_the_asset_graph_is_the_one_we_know(graph: dg.Definitions) -> None:
-    """After a wanted change: `python -m salesml_assets_tests.test_definitions` writes the snapshot anew."""
+    """After an intended change, `python -m salesml_assets_tests.test_definitions` rewrites the snapshot."""
     assert as_snapshot(graph) == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
 
 

@@ -7,7 +7,7 @@ import dagster as dg
 from salesml_assets.assets.ingestion import monthly_partitions
 from salesml_assets.automation.retries import RetryAfterErrors
 from salesml_assets.config.settings import ConfigurationError, Settings
-from salesml_assets.names import range_tags
+from salesml_assets.names import QUARANTINED_SALES, RAW_SALES, SALES, range_tags
 from salesml_assets.runs.dagster_internals import is_valid_cron_string
 
 RETRAIN_JOB, LOAD_JOB = "retrain", "load_sales"
@@ -39,7 +39,7 @@ def retrain_job(settings: Settings) -> dg.UnresolvedAssetJobDefinition:
 
 def load_job(settings: Settings) -> dg.UnresolvedAssetJobDefinition:
     """The job that loads some months: from the source to accepted and quarantined rows."""
-    loaded = dg.AssetSelection.assets("raw_sales", "sales", "quarantined_sales")
+    loaded = dg.AssetSelection.assets(RAW_SALES, SALES, QUARANTINED_SALES)
     return _job(LOAD_JOB, loaded, "Load and check months of the source.", settings)
 
 

@@ -9,10 +9,20 @@ import dagster as dg
 
 from salesml_assets.automation.jobs import run_tags
 from salesml_assets.config.settings import Settings
-from salesml_assets.names import DRIFT_REPORT, FORECAST_ACCURACY, FORECASTS, PRODUCTION_MODEL, REPORT
+from salesml_assets.names import (
+    DRIFT_REPORT,
+    FEATURES,
+    FORECAST_ACCURACY,
+    FORECASTS,
+    PANEL,
+    PRODUCTION_MODEL,
+    QUARANTINED_SALES,
+    REPORT,
+    SALES_SERIES,
+)
 
 # Assets refreshed after new sales; models, comparison and promotion belong to the retrain.
-BY_SALES = ("sales_series", "features", "panel")
+BY_SALES = (SALES_SERIES, FEATURES, PANEL)
 BY_MODEL = (FORECASTS, FORECAST_ACCURACY, DRIFT_REPORT, REPORT)
 INTERVAL_SECONDS = 30
 
@@ -26,7 +36,7 @@ def refresh_condition(by_model: bool) -> dg.AutomationCondition:
         by_model: Whether the asset needs the production model, which does not exist before the first retrain.
     """
     # New rows in quarantine alone change none of these assets.
-    updated = dg.AutomationCondition.any_deps_updated().ignore(dg.AssetSelection.assets("quarantined_sales"))
+    updated = dg.AutomationCondition.any_deps_updated().ignore(dg.AssetSelection.assets(QUARANTINED_SALES))
     condition = (
         updated.since_last_handled()
         & dg.AutomationCondition.all_deps_blocking_checks_passed()

@@ -9,12 +9,12 @@ from typing import Any
 import dagster as dg
 
 from salesml_assets.exporter.families import Families
-from salesml_assets.names import REPORT
+from salesml_assets.names import QUARANTINED_SALES, RAW_SALES, REPORT, SALES
 from salesml_assets.runs.dagster_internals import FreshnessState
 
 ROWS, BYTES = "dagster/row_count", "table bytes"
 PEAK_MEMORY, CPU = "peak memory bytes", "cpu seconds"
-SALES = {"raw_sales": "delivered", "sales": "accepted", "quarantined_sales": "quarantined"}
+ROW_STATUS = {RAW_SALES: "delivered", SALES: "accepted", QUARANTINED_SALES: "quarantined"}
 
 
 def read_assets(instance: dg.DagsterInstance, families: Families) -> None:
@@ -50,8 +50,8 @@ def _failed_runs(instance: dg.DagsterInstance, run_ids: Sequence[str | None]) ->
 def _add_contents(families: Families, asset: str, metadata: Mapping[str, Any]) -> None:
     families.add("salesml_asset_rows", metadata.get(ROWS), asset=asset)
     families.add("salesml_asset_table_bytes", metadata.get(BYTES), asset=asset)
-    if asset in SALES:
-        families.add("salesml_sales_rows", metadata.get(ROWS), status=SALES[asset])
+    if asset in ROW_STATUS:
+        families.add("salesml_sales_rows", metadata.get(ROWS), status=ROW_STATUS[asset])
     if asset == REPORT:
         families.add("salesml_run_peak_memory_bytes", metadata.get(PEAK_MEMORY))
         families.add("salesml_run_cpu_seconds", metadata.get(CPU))

@@ -7,9 +7,11 @@ from typing import Literal
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
+from salesml_assets.names import DRIFT_REPORT, FORECAST_ACCURACY, MODEL_COMPARISON, PRODUCTION_MODEL
+
 Family = GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily
 SCRAPE = "scrape"  # metrics of the exporter itself
-TABLES = ("production_model", "model_comparison", "drift_report", "forecast_accuracy")  # each a source of its own
+TABLES = (PRODUCTION_MODEL, MODEL_COMPARISON, DRIFT_REPORT, FORECAST_ACCURACY)  # each a source of its own
 ANY_TABLE = "tables"
 # Prometheus sets the label `job` to its own scrape job, so Dagster's job has another label.
 JOB_LABEL = "dagster_job"
@@ -132,47 +134,47 @@ METRICS = (
     Metric(
         ANY_TABLE, "gauge", "salesml_table_present", "1 if the lake has this monitoring table, else 0.", ("asset",)
     ),
-    Metric("production_model", "gauge", "salesml_production_model_version", "Version of the production model."),
-    Metric("production_model", "gauge", "salesml_production_model_info", "1 for its algorithm.", ("algorithm",)),
-    Metric("production_model", "gauge", "salesml_production_model_age_seconds", "Time since it was trained."),
+    Metric(PRODUCTION_MODEL, "gauge", "salesml_production_model_version", "Version of the production model."),
+    Metric(PRODUCTION_MODEL, "gauge", "salesml_production_model_info", "1 for its algorithm.", ("algorithm",)),
+    Metric(PRODUCTION_MODEL, "gauge", "salesml_production_model_age_seconds", "Time since it was trained."),
     Metric(
-        "production_model", "gauge", "salesml_production_model_cutoff_age_seconds",
+        PRODUCTION_MODEL, "gauge", "salesml_production_model_cutoff_age_seconds",
         "Time since the last day of its training data, by the setting clock.today if there is one.",
     ),
     Metric(
-        "model_comparison", "gauge", "salesml_production_model_backtest_wape_ratio",
+        MODEL_COMPARISON, "gauge", "salesml_production_model_backtest_wape_ratio",
         "Its WAPE in the latest comparison by horizon.", ("horizon_bucket",),
     ),
     Metric(
-        "model_comparison", "gauge", "salesml_backtest_wape_ratio", "WAPE of the algorithm in the latest comparison.",
+        MODEL_COMPARISON, "gauge", "salesml_backtest_wape_ratio", "WAPE of the algorithm in the latest comparison.",
         ("algorithm",),
     ),
     Metric(
-        "drift_report", "gauge", "salesml_drift_tests", "Tests in the latest evaluation of drift.", ("kind",)
+        DRIFT_REPORT, "gauge", "salesml_drift_tests", "Tests in the latest evaluation of drift.", ("kind",)
     ),
-    Metric("drift_report", "gauge", "salesml_drift_tests_drifted", "Those of them that found drift.", ("kind",)),
+    Metric(DRIFT_REPORT, "gauge", "salesml_drift_tests_drifted", "Those of them that found drift.", ("kind",)),
     Metric(
-        "drift_report", "gauge", "salesml_drift_effect_ratio",
+        DRIFT_REPORT, "gauge", "salesml_drift_effect_ratio",
         "Largest effect size over the minimum effect size: at 1 or more it counts as drift if significant.", ("kind",),
     ),
     Metric(
-        "drift_report", "gauge", "salesml_drift_evaluation_age_seconds",
+        DRIFT_REPORT, "gauge", "salesml_drift_evaluation_age_seconds",
         "Time since the latest evaluation's day, by the setting clock.today if there is one.",
     ),
     Metric(
-        "forecast_accuracy", "gauge", "salesml_forecast_week_timestamp_seconds",
+        FORECAST_ACCURACY, "gauge", "salesml_forecast_week_timestamp_seconds",
         "The latest week whose forecasts were compared with actuals, Unix time.", ("horizon_bucket",),
     ),
     Metric(
-        "forecast_accuracy", "gauge", "salesml_forecast_wape_ratio", "WAPE of that week's forecasts.",
+        FORECAST_ACCURACY, "gauge", "salesml_forecast_wape_ratio", "WAPE of that week's forecasts.",
         ("horizon_bucket",),
     ),
     Metric(
-        "forecast_accuracy", "gauge", "salesml_forecast_bias_ratio",
+        FORECAST_ACCURACY, "gauge", "salesml_forecast_bias_ratio",
         "Their bias: forecast minus actual, over the volume.", ("horizon_bucket",),
     ),
     Metric(
-        "forecast_accuracy", "gauge", "salesml_forecast_error_reduction_ratio",
+        FORECAST_ACCURACY, "gauge", "salesml_forecast_error_reduction_ratio",
         "1 - WAPE / the baseline's WAPE; below 0 the baseline was better.", ("horizon_bucket",),
     ),
     Metric(

@@ -24,6 +24,7 @@ from salesml_assets.exporter.monitoring import AccuracyReader, DriftReader
 from salesml_assets.exporter.runs import read_runs
 from salesml_assets.exporter.sources import MetricSource
 from salesml_assets.exporter.steps import StepReader
+from salesml_assets.names import DRIFT_REPORT, FORECAST_ACCURACY, MODEL_COMPARISON, PRODUCTION_MODEL
 
 # Prometheus times out after ten seconds by default, and would then have no metric at all.
 SCRAPE_SECONDS = 3.0
@@ -79,10 +80,10 @@ def sources(settings: Settings, instance: dg.DagsterInstance, workspace: Path) -
         MetricSource("checks", CheckReader(instance).read),
         MetricSource("daemons", partial(read_daemons, instance)),
         MetricSource("code_locations", CodeLocationReader(workspace).read),
-        MetricSource("production_model", ModelReader(lake, settings).read),
-        MetricSource("model_comparison", ComparisonReader(lake).read),
-        MetricSource("drift_report", DriftReader(lake, settings).read),
-        MetricSource("forecast_accuracy", AccuracyReader(lake).read),
+        MetricSource(PRODUCTION_MODEL, ModelReader(lake, settings).read),
+        MetricSource(MODEL_COMPARISON, ComparisonReader(lake).read),
+        MetricSource(DRIFT_REPORT, DriftReader(lake, settings).read),
+        MetricSource(FORECAST_ACCURACY, AccuracyReader(lake).read),
     ]
 
 

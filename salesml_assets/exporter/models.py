@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from salesml_assets.exporter.families import Families
 from salesml_assets.exporter.tables import CachedTable, business_now, unix_seconds
+from salesml_assets.names import MODEL_COMPARISON, PRODUCTION_MODEL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ class ModelReader:
     """
 
     def __init__(self, lake: Lakehouse, settings: Settings) -> None:
-        self._table = CachedTable(lake, "production_model", MODEL_COLUMNS)
+        self._table = CachedTable(lake, PRODUCTION_MODEL, MODEL_COLUMNS)
         self._settings = settings
 
     def read(self, families: Families) -> None:
@@ -54,8 +55,8 @@ class ComparisonReader:
     """
 
     def __init__(self, lake: Lakehouse) -> None:
-        self._table = CachedTable(lake, "model_comparison", METRIC_COLUMNS, [("metric", "=", "wape")])
-        self._models = CachedTable(lake, "production_model", MODEL_COLUMNS)
+        self._table = CachedTable(lake, MODEL_COMPARISON, METRIC_COLUMNS, [("metric", "=", "wape")])
+        self._models = CachedTable(lake, PRODUCTION_MODEL, MODEL_COLUMNS)
 
     def read(self, families: Families) -> None:
         """WAPE of each algorithm, and of the production model by horizon."""

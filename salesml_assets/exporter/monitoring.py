@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from salesml_assets.exporter.families import Families
 from salesml_assets.exporter.tables import CachedTable, business_now, unix_seconds
+from salesml_assets.names import DRIFT_REPORT, FORECAST_ACCURACY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,7 @@ class DriftReader:
     """
 
     def __init__(self, lake: Lakehouse, settings: Settings) -> None:
-        self._table = CachedTable(lake, "drift_report", DRIFT_COLUMNS)
+        self._table = CachedTable(lake, DRIFT_REPORT, DRIFT_COLUMNS)
         self._settings = settings
 
     def read(self, families: Families) -> None:
@@ -54,7 +55,7 @@ class AccuracyReader:
     """
 
     def __init__(self, lake: Lakehouse) -> None:
-        self._table = CachedTable(lake, "forecast_accuracy", ACCURACY_COLUMNS)
+        self._table = CachedTable(lake, FORECAST_ACCURACY, ACCURACY_COLUMNS)
 
     def read(self, families: Families) -> None:
         """Errors by horizon bucket, each in its latest week."""

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from salesml_assets.automation.jobs import RETRAIN_JOB
+from salesml_assets.names import MODEL_COMPARISON, PRODUCTION_MODEL, QUARANTINED_SALES, RAW_SALES, REPORT
 from salesml_assets.notifications.messages import (
     Message,
     Outcome,
@@ -21,7 +22,7 @@ from salesml_assets.runs.dagster_internals import FreshnessState
 from salesml_assets.runs.progress import raised_error
 
 OWN_TAGS = "salesml/"
-OUTCOME_ASSETS = ("raw_sales", "quarantined_sales", "model_comparison", "production_model", "report")
+OUTCOME_ASSETS = (RAW_SALES, QUARANTINED_SALES, MODEL_COMPARISON, PRODUCTION_MODEL, REPORT)
 MAX_STEPS = 5
 
 
@@ -31,15 +32,15 @@ def message_about_success(instance: dg.DagsterInstance, entry: dg.EventLogEntry,
         return None
     run = _run(instance, entry)
     made = {name: _metadata(instance, name, entry) for name in OUTCOME_ASSETS}
-    comparison, production = made["model_comparison"], made["production_model"]
+    comparison, production = made[MODEL_COMPARISON], made[PRODUCTION_MODEL]
     version = f"version {production['model version']}, " if "model version" in production else ""
     outcome = Outcome(
         models=comparison.get("models", ()),
         decision=comparison.get("decision"),
         production=f"{version}{production['algorithm']}" if "algorithm" in production else None,
-        delivered=made["raw_sales"].get("dagster/row_count"),
-        quarantined=made["quarantined_sales"].get("dagster/row_count"),
-        report=made["report"].get("report"),
+        delivered=made[RAW_SALES].get("dagster/row_count"),
+        quarantined=made[QUARANTINED_SALES].get("dagster/row_count"),
+        report=made[REPORT].get("report"),
     )
     return retrain_succeeded(run, outcome, ui_url)
 

@@ -103,7 +103,7 @@ class Mailer:
         try:
             with contextlib.closing(self._connect(deadline)) as session:
                 refused = self._hand_over(session, mail)
-                # The relay has accepted the mail: an error in QUIT is no failure, or the mail would be sent again.
+                # The relay has accepted the mail: an error in QUIT must not cause a second mail.
                 with contextlib.suppress(OSError):
                     session.quit()
         except (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:

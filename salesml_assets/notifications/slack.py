@@ -61,7 +61,7 @@ class SlackWebhook:
                 self.url, json={"text": text}, timeout=min(seconds, TIMEOUT_SECONDS), allow_redirects=False, stream=True
             ) as answer:
                 status = answer.status_code
-                said = (
+                body = (
                     ""
                     if status == requests.codes.ok
                     else next(answer.iter_content(200), b"").decode("utf-8", "replace")
@@ -71,7 +71,7 @@ class SlackWebhook:
             raise DeliveryError(f"Slack cannot be reached ({type(error).__name__})") from None
         if status != requests.codes.ok:
             kind = MessageRefused if status in BAD_PAYLOAD else DeliveryError
-            raise kind(f"Slack answered {status} {clean(said)}")
+            raise kind(f"Slack answered {status} {clean(body)}")
 
 
 def escaped(text: str) -> str:

@@ -160,8 +160,8 @@ def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
         return []  # processes on other machines
     dead = []
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])):
-        told = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT).records
-        data = [record.event_log_entry.get_dagster_event().engine_event_data.metadata for record in told]
+        events = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT).records
+        data = [record.event_log_entry.get_dagster_event().engine_event_data.metadata for record in events]
         process = next((int(str(one["pid"].value)) for one in reversed(data) if "pid" in one), None)
         if process is not None and not _is_alive(process):
             instance.report_run_failed(run, "The process of this run ended before the run did.")

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from salesml_assets.names import FORECASTS, MODEL_COMPARISON, PRODUCTION_MODEL, REPORT
 from salesml_assets.text import masked
 
 MARKS = {
@@ -146,7 +147,7 @@ def raised_error(error: Any) -> Any:
 def print_models(console: Console, progress: Progress) -> None:
     """Prints the table of models, the decision, and the addresses of report and forecasts, as far as materialized."""
     found: dict[str, Any] = {}
-    for name in ("model_comparison", "production_model", "report"):
+    for name in (MODEL_COMPARISON, PRODUCTION_MODEL, REPORT):
         found |= progress.metadata.get(name, {})
     if models := _models(found.get("models")):
         # Without column borders the table fits into 80 characters.
@@ -160,7 +161,7 @@ def print_models(console: Console, progress: Progress) -> None:
     lines = {
         "Decision": found.get("decision"),
         "Report": found.get("report"),
-        "Forecasts": progress.metadata.get("forecasts", {}).get("dagster/uri"),
+        "Forecasts": progress.metadata.get(FORECASTS, {}).get("dagster/uri"),
     }
     for title, text in lines.items():
         if text:

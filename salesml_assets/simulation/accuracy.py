@@ -56,7 +56,7 @@ def realised_error(forecasts: pd.DataFrame, lake: Lakehouse, monday: dt.date) ->
     """
     sunday = monday + dt.timedelta(6)
     series = lake.read_pandas(
-        "sales_series", ["unique_id", "ds", "y", "closed"], [("ds", ">=", monday), ("ds", "<=", sunday)]
+        SALES_SERIES, ["unique_id", "ds", "y", "closed"], [("ds", ">=", monday), ("ds", "<=", sunday)]
     )
     actual = series[~series["closed"] & series["y"].notna()]
     rows = actual.merge(forecasts, on=["unique_id", "ds"])

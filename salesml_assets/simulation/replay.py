@@ -23,7 +23,7 @@ from salesml_assets.config.settings import (
     Settings,
 )
 from salesml_assets.lake.store import Lakehouse
-from salesml_assets.names import DRIFT_REPORT
+from salesml_assets.names import DRIFT_REPORT, FORECASTS
 from salesml_assets.resources.files import FileStore
 from salesml_assets.runs.dagster_internals import sqlite_instance_config, workspace_code_locations
 from salesml_assets.runs.project import INSTANCE, WORKSPACE
@@ -186,7 +186,7 @@ class Replay:
     def _errors(self, week: int, monday: dt.date) -> tuple[RealisedError, RealisedError]:
         """Errors of the production model and the first model, by their forecasts at the end of the week before."""
         state = self.state
-        ours = self.lake.read_pandas("forecasts", COLUMNS, version=state.tables["forecasts"])
+        ours = self.lake.read_pandas(FORECASTS, COLUMNS, version=state.tables[FORECASTS])
         file = self.folder.first_model / f"{week - 1}.parquet"
         error = realised_error(ours, self.lake, monday)
         if state.weeks and state.weeks[-1].version > 1:

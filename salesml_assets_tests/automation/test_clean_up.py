@@ -27,7 +27,7 @@ def test_old_versions_go_and_past_forecasts_stay(tmp_path: Path, monkeypatch: py
         for rows in (1, 2, 3):
             write_deltalake(lake.path(name), pd.DataFrame({"number": range(rows)}), mode="overwrite")
             aged(lake, name, 20)
-    (tmp_path / "lake" / "panel").mkdir()  # a first write broke off
+    (tmp_path / "lake" / "panel").mkdir()  # an interrupted first write
     settings = Settings(lake={"root": lake.root, "keep_days": 35})
     job = definitions(settings).get_job_def(CLEAN_UP_JOB)
     result = job.execute_in_process(instance=dg.DagsterInstance.ephemeral())

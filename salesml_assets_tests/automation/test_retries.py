@@ -1,4 +1,4 @@
-"""What is tried again, in runs of a job with the policy."""
+"""The retry policy in runs of a job: which steps are retried."""
 
 from __future__ import annotations
 

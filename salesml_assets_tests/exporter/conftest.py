@@ -28,7 +28,7 @@ def scrape(port: int) -> Scrape:
         for sample in family.samples:
             series = found.setdefault(sample.name, {})
             labels = tuple(sorted(sample.labels.items()))
-            assert labels not in series, "a series stands twice"
+            assert labels not in series, "a duplicate series"
             series[labels] = sample.value
     return found
 

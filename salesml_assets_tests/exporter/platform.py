@@ -1,4 +1,4 @@
-"""A tiny platform for the exporter's tests: assets and checks that fail or wait when told to, and the tables."""
+"""A tiny platform for the exporter's tests: assets and checks that fail or wait on request, and the tables."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ GATE = Gate()
 
 def _fail_if_told(name: str) -> None:
     if os.environ.get(FAIL) == name:
-        raise RuntimeError(f"{name} was told to fail")
+        raise RuntimeError(f"{name} fails on request")
 
 
 @dg.asset

@@ -1,4 +1,4 @@
-"""The exporter as a process: on loopback, until it is told to stop; and the code locations it asks."""
+"""The exporter as a process: on loopback, until SIGTERM; and the code locations that it checks."""
 
 from __future__ import annotations
 

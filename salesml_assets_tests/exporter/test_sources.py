@@ -51,7 +51,7 @@ def test_scrapes_at_the_same_time_share_one_read():
     assert slow.most == 1
     assert slow.reads <= 2
     collected(metrics)
-    assert slow.reads >= 2, "a later scrape reads anew"
+    assert slow.reads >= 2, "a later scrape reads again"
 
 
 def test_a_source_that_hangs_fails_alone_and_comes_back(monkeypatch, caplog):

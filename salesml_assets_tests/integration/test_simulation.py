@@ -97,7 +97,7 @@ def killed_and_gone_on_with(place: Place) -> str:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130, err
-    assert "interrupted; the same command goes on" in err
+    assert "interrupted; the same command resumes" in err
     process = place.start()
     place.wait_for("features", 1, process)
     assert place.state()["first_model"]

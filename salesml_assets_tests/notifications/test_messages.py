@@ -1,4 +1,4 @@
-"""Texts of notifications: whatever stands in names and errors, they are lines, escaped, and without secrets."""
+"""Texts of notifications: printable lines, escaped and without secrets, for any names and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits, what is tried again, what is given up."""
+"""The outbox: queueing, retries, dropping."""
 
 from __future__ import annotations
 

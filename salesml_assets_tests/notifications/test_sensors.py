@@ -242,7 +242,7 @@ def test_in_the_end_a_message_is_given_up(
         if cursor.waiting[0].attempts == ATTEMPTS - 1:
             break
     assert sensors.tick(RUNS) == "0 sent, 0 waiting."
-    assert "'retrain succeeded' is given up: mail failed 12 times" in capfd.readouterr().err
+    assert "'retrain succeeded' is dropped: mail failed 12 times" in capfd.readouterr().err
 
 
 def test_slack_and_mail_are_independent(
@@ -268,7 +268,7 @@ def test_nothing_set_up_is_logged(
     capfd.readouterr()
     assert sensors.tick(RUNS) == "1 sent, 0 waiting."
     logged = capfd.readouterr().err
-    assert "No relay and no webhook is set up. [salesml] retrain failed in model_comparison" in logged
+    assert "Neither a relay nor a webhook is configured. [salesml] retrain failed in model_comparison" in logged
     assert "RuntimeError: boom" in logged
 
 

@@ -1,4 +1,4 @@
-"""What is kept of a simulation, and that everything after it is forgotten."""
+"""Checkpoints of a simulation: saving, and rolling back what came later."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def test_a_set_up_that_was_killed_is_repaired_by_the_next(project: Project) -> N
     assert not (project.root / ".venv" / "half-written").exists()
     assert project.version_of("alpha") == "1.0"
     slow.write_text("import sys; sys.exit('no network')")
-    shutil.rmtree(project.root / ".salesml")  # as users do to begin anew
+    shutil.rmtree(project.root / ".salesml")  # as users do to start over
     failed = project.set_up()
     assert failed.returncode == 1
     assert "no network" in failed.stdout
