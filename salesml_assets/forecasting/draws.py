@@ -78,7 +78,7 @@ def _words(values: pl.Series | int) -> Words:
     if values.dtype == pl.String:
         texts = values.unique()
         hashes = pl.Series([text_hash(text) for text in texts], dtype=pl.UInt64)
-        return values.replace_strict(texts, hashes, return_dtype=pl.UInt64).to_numpy()
+        return values.replace_strict(texts, hashes, return_dtype=pl.UInt64).to_numpy().astype(np.uint64)
     if values.dtype == pl.Date:
         values = values.to_physical()
     if not values.dtype.is_integer():

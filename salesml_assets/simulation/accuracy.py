@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from salesml_assets.lake.store import Lakehouse
-from salesml_assets.names import PANEL, PRODUCTION_MODEL
+from salesml_assets.names import PANEL, PRODUCTION_MODEL, SALES_SERIES
 from salesml_assets.resources.files import FileStore
 
 if TYPE_CHECKING:

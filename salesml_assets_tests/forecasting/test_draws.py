@@ -115,3 +115,9 @@ def test_values_without_one_meaning_are_refused() -> None:
     for values in ([0.5], [dt.datetime(2024, 1, 1)], [True]):
         with pytest.raises(TypeError, match="x: a draw depends on text, integers or dates"):
             uniform(pl.Series("x", values), seed=0)
+
+
+def test_no_rows_are_no_draws_of_the_same_type() -> None:
+    nothing = pl.Series("name", [], dtype=pl.String)
+    assert hashed(nothing, seed=0).dtype == pl.UInt64
+    assert uniform(1, hashed(nothing, seed=0), seed=0).dtype == pl.Float64
