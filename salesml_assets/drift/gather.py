@@ -185,7 +185,7 @@ class _Gathered:
         return None
 
     def _draw(self, rows: pl.DataFrame) -> pl.Series:
-        """A draw by series, day, order and amounts: what tells the rows of a day apart."""
+        """A draw by series, day, order and amounts, so that the rows of a day are drawn independently."""
         order = [rows["order_id"].fill_null("")] if "order_id" in self._columns else []
         amounts = [rows[name] for name in AMOUNTS if name in self._columns]
         bits = [
