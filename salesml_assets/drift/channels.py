@@ -17,7 +17,7 @@ from salesml_assets.drift.parameters import DriftParameters
 from salesml_assets.drift.windows import Comparison, Floats, logarithm, ratio, weighted_mean, weighted_median
 
 # A series that sold in fewer rows over the baseline has no level to change.
-LEAST_ROWS = 8
+MIN_ROWS = 8
 # A series' change counts up to this logarithm: gone altogether counts as 95 % down.
 MOST = 3.0
 
@@ -30,7 +30,7 @@ def channel_measures(series: SeriesWeeks, at: Comparison, parameters: DriftParam
         recent, earlier = at.recent(sums), at.earlier(sums)
         total = logarithm(ratio(recent.sum(0), days)) - logarithm(ratio(earlier.sum(0), days_before))
         total = total - at.seasonal_part(total)
-        yield Measure(kind, "level", channel, total, parameters.least_level, "change of the total", signed=True)
+        yield Measure(kind, "level", channel, total, parameters.min_level, "change of the total", signed=True)
         # One usual row is added on both sides, so that a week without a sale has a logarithm.
         row = ratio(earlier, at.earlier(series.rows)) / at.window
         change = logarithm(ratio(recent / at.window + row, days)) - logarithm(
@@ -44,13 +44,13 @@ def channel_measures(series: SeriesWeeks, at: Comparison, parameters: DriftParam
         change = ratio(at.recent(sums), rows) - ratio(at.earlier(sums), rows_before)
         level = weighted_mean(change, weight)
         level = level - at.seasonal_part(level)
-        yield Measure("input", "level", channel, level, parameters.least_level, "mean change of a series", signed=True)
+        yield Measure("input", "level", channel, level, parameters.min_level, "mean change of a series", signed=True)
         yield from _split("input", channel, change, np.where(rows > 0, volume, 0.0), at, parameters)
 
 
 def volumes(series: SeriesWeeks, at: Comparison) -> Floats:
     """Volume over the baseline of the series that sell often enough to have a level, else zero."""
-    often = at.earlier(series.rows) >= LEAST_ROWS
+    often = at.earlier(series.rows) >= MIN_ROWS
     return np.where(often, np.nan_to_num(at.earlier(series.y)), 0.0)
 
 
@@ -61,6 +61,6 @@ def _split(
     own = own - at.seasonal_part(own, volume)
     own = np.clip(own - weighted_median(own, volume), -MOST, MOST)
     spread = weighted_mean(np.abs(own), volume)
-    yield Measure(kind, "spread", channel, spread, parameters.least_spread, "mean absolute change of a series")
+    yield Measure(kind, "spread", channel, spread, parameters.min_spread, "mean absolute change of a series")
     moved = weighted_mean(np.where(np.isfinite(own), np.abs(own) > parameters.moved, np.nan), volume)
-    yield Measure(kind, "moved", channel, moved, parameters.least_moved, "share of the volume that moved")
+    yield Measure(kind, "moved", channel, moved, parameters.min_moved, "share of the volume that moved")

@@ -87,7 +87,7 @@ def _sentence(reading: Reading, adjusted: float, at: Comparison) -> str:
     measure = reading.measure
     if not np.isfinite(reading.statistic):
         return f"{measure.meaning}: there is nothing to compare in the recent weeks."
-    if reading.weeks < at.least_history:
+    if reading.weeks < at.min_history:
         return f"{measure.meaning}: {reading.weeks} past weeks are too few to know what is usual."
     number = "+.3f" if measure.signed else ".3f"
     sentence = (

@@ -14,7 +14,7 @@ from salesml_assets.drift.windows import Comparison, Floats, ratio
 
 QUANTILES = np.linspace(0.005, 0.995, 100)
 BINS = 20
-MOST_LEVELS = 30
+MAX_LEVELS = 30
 # A value that makes up this share of a sample gets a bin of its own.
 ATOM = 0.02
 
@@ -38,7 +38,7 @@ def feature_measures(
         if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
             numeric = values.to_numpy(float, na_value=np.nan)
             distance = wasserstein(weekly_quantiles(numeric, numbers, len(weeks)), at)
-            least = parameters.least_wasserstein
+            least = parameters.min_wasserstein
             yield Measure("input", "wasserstein", name, distance, least, "distance in units of its spread")
             groups = bins(numeric, numeric[numbers <= at.trained])
         else:
@@ -46,8 +46,8 @@ def feature_measures(
         counts = np.zeros((int(groups.max(initial=0)) + 1, len(weeks)))
         np.add.at(counts, (groups, numbers), 1.0)
         # Every week weighs the same, however many of its rows were drawn.
-        psi = stability(largest(ratio(counts, counts.sum(0)), MOST_LEVELS, at), at)
-        yield Measure("input", "psi", name, psi, parameters.least_psi, "population stability index")
+        psi = stability(largest(ratio(counts, counts.sum(0)), MAX_LEVELS, at), at)
+        yield Measure("input", "psi", name, psi, parameters.min_psi, "population stability index")
 
 
 def weekly_quantiles(values: Floats, numbers: np.ndarray, weeks: int) -> Floats:

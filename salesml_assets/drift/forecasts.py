@@ -54,7 +54,7 @@ def _kolmogorov_smirnov(yhat: Floats, at: Comparison, parameters: DriftParameter
             found = stats.ks_2samp(*samples, method="asymp")
             distances[week], plain = float(found.statistic), float(found.pvalue)
     return Measure(
-        "prediction", "ks_2samp", "predictions", distances, parameters.least_ks, "Kolmogorov-Smirnov distance",
+        "prediction", "ks_2samp", "predictions", distances, parameters.min_ks, "Kolmogorov-Smirnov distance",
         plain_p=plain, note=f"The plain test says p = {plain:.2g}.",
     )  # fmt: skip
 
@@ -69,16 +69,16 @@ def _errors(yhat: Floats, y: Floats, error: Floats, at: Comparison, parameters: 
     sold, foretold, missed = (window(values) for values in (y, yhat, error))
     bias = logarithm(ratio(sold.sum(0), foretold.sum(0)))
     yield Measure(
-        "error", "bias", "forecasts", bias - at.seasonal_part(bias), parameters.least_level,
+        "error", "bias", "forecasts", bias - at.seasonal_part(bias), parameters.min_level,
         "actual total against forecast", signed=True,
     )  # fmt: skip
     wape = ratio(missed.sum(0), window(np.abs(y)).sum(0))
     yield Measure(
-        "error", "wape", "forecasts", wape, parameters.least_error, "WAPE of the recent forecasts",
+        "error", "wape", "forecasts", wape, parameters.min_error, "WAPE of the recent forecasts",
     )  # fmt: skip
     size = np.maximum(foretold, 0.0)
     # Sales of nothing have no logarithm: they count as a tenth of the forecast.
     own = np.clip(logarithm(ratio(np.maximum(sold, 0.0), size) + 0.1), -MOST, MOST)
     own = own - weighted_median(own, size)
     spread = weighted_mean(np.abs(own), size)
-    yield Measure("error", "spread", "forecasts", spread, parameters.least_spread, "mean absolute bias of a series")
+    yield Measure("error", "spread", "forecasts", spread, parameters.min_spread, "mean absolute bias of a series")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from salesml_assets.drift.inputs import DriftInputs
@@ -185,13 +186,30 @@ class _Gathered:
         return None
 
     def _draw(self, rows: pl.DataFrame) -> pl.Series:
-        """A draw by series, day, order and amounts: what tells the rows of a day apart."""
-        order = [rows["order_id"].fill_null("")] if "order_id" in self._columns else []
+        """A draw by series, day, order and amounts, so that the rows of a day are drawn independently."""
+        order = [number_of_text(rows["order_id"].fill_null(""))] if "order_id" in self._columns else []
         amounts = [rows[name] for name in AMOUNTS if name in self._columns]
         bits = [
             pl.Series(one.name, one.cast(pl.Float64).fill_null(math.nan).to_numpy().view(np.int64)) for one in amounts
         ]
         return uniform(rows["unique_id"], rows["date"], *order, *bits, seed=ROWS_SEED)
+
+
+def number_of_text(texts: pl.Series) -> pl.Series:
+    """A number for each text, from its UTF-8 bytes b₁, b₂, …: Σ (bᵢ + 1) · Pⁱ modulo 2^64, P = 0x9E3779B97F4A7C15.
+
+    Nearly every order has a name of its own: with a digest for each, as `draws` takes it, most of the time of an
+    evaluation went into these names (2.3 million rows: 17 of 25 seconds).
+    """
+    array = texts.to_arrow().cast(pa.large_string())
+    _, offsets_buffer, bytes_buffer = array.buffers()
+    ends = np.frombuffer(offsets_buffer, np.int64)[array.offset : array.offset + len(array) + 1]
+    data = np.frombuffer(bytes_buffer or b"", np.uint8)[ends[0] : ends[-1]].astype(np.uint64)
+    lengths = np.diff(ends)
+    place = np.arange(len(data)) - np.repeat(ends[:-1] - ends[0], lengths)
+    powers = np.cumprod(np.full(lengths.max(initial=0) + 1, 0x9E3779B97F4A7C15, np.uint64))
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum((data + np.uint64(1)) * powers[place])])
+    return pl.Series(texts.name, sums[ends[1:] - ends[0]] - sums[ends[:-1] - ends[0]])
 
 
 class _DrawnSeries:

@@ -1,4 +1,4 @@
-"""The small frames that drift is measured on, and what Spark has to aggregate for them."""
+"""The small frames that drift is measured on."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ class DriftInputs:
         weekly: One row per series and week with sales; weeks without may be missing. `unique_id`, `week`, `y` (sum of
             the target), `rows` (sales rows of which something was sold); where known `category` (one per series),
             `log_price` and `log_quantity` (sums of ln unit_price and of ln quantity over these same rows).
-            Spark: `groupBy("unique_id", date_trunc("week", date))` over `sales`, summed.
         days: One row per week: `week`, `days` (days with any sale in the whole business). A week that is not there
-            had none. Spark: `count_distinct(date)` by week.
+            had none.
         trained_until: First day of the last week that the production model was trained on.
         judged: First day of the week that is judged, the last complete one.
-        features: A sample of rows by week: `week` and features, numbers or text. Spark: the same number of rows of
-            every week (1,000 to 5,000), drawn by a hash of the row's key.
+        features: A sample of rows by week: `week` and features, numbers or text; of every week the same number of
+            rows (1,000 to 5,000), drawn by a hash of the row's key.
         predictions: One row per series and week that was forecast by the production model's recipe, in backtests
             before the training and live after it: `unique_id`, `week`, `yhat` (sum of the forecasts), `y` (sum of the
-            actuals of the same steps), `error` (sum of |y - yhat| over these steps). Spark: one forecast per series and
-            step, that of the latest origin, joined with the actuals and summed by week.
+            actuals of the same steps), `error` (sum of |y - yhat| over these steps); one forecast per series and
+            step, that of the latest origin.
     """
 
     weekly: pd.DataFrame
@@ -49,7 +48,7 @@ class SeriesWeeks:
     Attributes:
         names: The series, in the order of the rows.
         weeks: The weeks, without gaps, the judged one last.
-        y: Sum of the target; below zero counts as zero, as more returns than sales tell nothing of demand.
+        y: Sum of the target; below zero counts as zero, as more returns than sales show no demand.
         rows: Sales rows.
         logs: Sums of logarithms over the rows, by the name of the channel.
         days: Days with sales in the whole business.

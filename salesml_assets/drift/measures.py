@@ -17,7 +17,7 @@ from salesml_assets.drift.windows import Comparison, Floats
 # A spread below this share of the least effect is as good as none: a history without any variation is bounded by it.
 TRIVIAL = 0.1
 # Weeks that depend on each other are worth no fewer independent ones than these.
-LEAST_WORTH = 3.0
+MIN_WORTH = 3.0
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,12 @@ def read(measure: Measure, comparison: Comparison) -> Reading:
     past = comparison.usual & np.isfinite(score)
     n, now = int(past.sum()), float(measure.values[-1])
     usual = float(np.median(measure.values[past])) if n else float("nan")
-    if n < comparison.least_history or not np.isfinite(now):
+    if n < comparison.min_history or not np.isfinite(now):
         return Reading(measure, now, usual, 0.0, 1.0, n)
     history = score[past]
     r = autocorrelation(history)
-    m = max(LEAST_WORTH, min(n * (1 - r) / (1 + r), n / comparison.window))
-    freedom = max(LEAST_WORTH, n * (1 - r * r) / (1 + r * r) - 1)
+    m = max(MIN_WORTH, min(n * (1 - r) / (1 + r), n / comparison.window))
+    freedom = max(MIN_WORTH, n * (1 - r * r) / (1 + r * r) - 1)
     error = max(float(history.std(ddof=1)), floor) * np.sqrt(1 + 1 / m)
     t = (float(score[-1]) - float(history.mean())) / error
     p_value = 2 * stats.t.sf(abs(t), freedom) if measure.signed else stats.t.sf(t, freedom)

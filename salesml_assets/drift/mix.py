@@ -12,10 +12,10 @@ from salesml_assets.drift.parameters import DriftParameters
 from salesml_assets.drift.windows import Comparison, Floats, logarithm, ratio
 
 # Shares below this count as this, so that one that was or gets zero has a logarithm.
-LEAST_SHARE = 1e-3
+MIN_SHARE = 1e-3
 # More groups than these are put together as one: what is left after the largest ones.
-MOST_GROUPS = 200
-MOST_CATEGORIES = 20
+MAX_GROUPS = 200
+MAX_CATEGORIES = 20
 
 
 def mix_measures(series: SeriesWeeks, at: Comparison, parameters: DriftParameters) -> Iterator[Measure]:
@@ -26,10 +26,10 @@ def mix_measures(series: SeriesWeeks, at: Comparison, parameters: DriftParameter
         by_category = np.stack([series.y[series.categories.to_numpy() == name].sum(0) for name in names])
         subjects["categories"] = by_category
     for subject, sums in subjects.items():
-        psi = stability(largest(sums, MOST_GROUPS, at), at)
-        yield Measure("mix", "psi", subject, psi, parameters.least_psi, "population stability index")
+        psi = stability(largest(sums, MAX_GROUPS, at), at)
+        yield Measure("mix", "psi", subject, psi, parameters.min_psi, "population stability index")
     if series.categories is not None and len(names) > 1:
-        for number in np.argsort(-by_category.sum(1))[:MOST_CATEGORIES]:
+        for number in np.argsort(-by_category.sum(1))[:MAX_CATEGORIES]:
             yield _share(names[number], by_category[number], series.y.sum(0), at, parameters)
 
 
@@ -38,7 +38,7 @@ def _share(name: str, part: Floats, whole: Floats, at: Comparison, parameters: D
     rest = whole - part
     change = logarithm(ratio(at.recent(part), at.recent(rest))) - logarithm(ratio(at.earlier(part), at.earlier(rest)))
     change = change - at.seasonal_part(change)
-    return Measure("mix", "share", name, change, parameters.least_level, "change of its odds", signed=True)
+    return Measure("mix", "share", name, change, parameters.min_level, "change of its odds", signed=True)
 
 
 def largest(sums: Floats, count: int, at: Comparison) -> Floats:
@@ -64,5 +64,5 @@ def stability(sums: Floats, at: Comparison) -> Floats:
 
 
 def _shares(sums: Floats) -> Floats:
-    shares = np.maximum(ratio(sums, sums.sum(0)), LEAST_SHARE)
+    shares = np.maximum(ratio(sums, sums.sum(0)), MIN_SHARE)
     return ratio(shares, shares.sum(0))

@@ -83,8 +83,8 @@ def should_retrain(
 ) -> RetrainDecision:
     """Decides whether a retrain should start.
 
-    It starts when the last evaluation found drift and no retrain of this drift stands against it: none runs; after one
-    that succeeded, the drift has to be measured anew, on a new model, when the cool-down is over; after one that
+    It starts when the last evaluation found drift and no retrain of this drift prevents it: none runs; after one that
+    succeeded, the drift has to be measured again, on a new model, when the cool-down is over; after one that
     failed, another attempt waits for the cool-down, up to `attempts`.
 
     Args:
@@ -94,7 +94,7 @@ def should_retrain(
         rules: Cool-down, calm and attempts.
 
     Raises:
-        ValueError: An evaluation lies in the future.
+        ValueError: An evaluation is in the future.
     """
     rules = rules or RetrainRules()
     if any(evaluation.at > now for evaluation in evaluations):

@@ -28,7 +28,7 @@ class Comparison:
         gap: Weeks between the two.
         trained: Index of the last week that the model was trained on.
         year: Weeks after which the season repeats.
-        least_history: Past weeks that a test needs.
+        min_history: Past weeks that a test needs.
     """
 
     weeks: int
@@ -37,7 +37,7 @@ class Comparison:
     gap: int
     trained: int
     year: int
-    least_history: int
+    min_history: int
 
     @property
     def usual(self) -> Mask:
@@ -69,7 +69,7 @@ class Comparison:
         counts = known.sum(0)
         mean = np.where(counts > 0, np.where(known, former, 0.0).sum(0) / np.maximum(counts, 1), np.nan)
         both = np.isfinite(mean) & np.isfinite(change) & self.usual
-        if np.count_nonzero(both.reshape(-1, self.weeks).any(0)) < self.least_history:
+        if np.count_nonzero(both.reshape(-1, self.weeks).any(0)) < self.min_history:
             return np.zeros_like(change)
         weights = np.where(both, 1.0 if weight is None else np.nan_to_num(weight), 0.0)
         x, y = np.where(both, mean, 0.0), np.where(both, change, 0.0)
@@ -95,9 +95,9 @@ def comparison(weeks: int, trained: int, parameters: DriftParameters) -> Compari
     if not 0 <= trained < weeks:
         raise ValueError(f"the model was trained until week {trained} of {weeks}: that week is not in the data")
     window, baseline = parameters.window, parameters.baseline
-    room = trained + 1 - window - baseline - parameters.least_history
+    room = trained + 1 - window - baseline - parameters.min_history
     gap = max(0, min(weeks - 1 - window - trained, room))
-    return Comparison(weeks, window, baseline, gap, trained, parameters.year, parameters.least_history)
+    return Comparison(weeks, window, baseline, gap, trained, parameters.year, parameters.min_history)
 
 
 def rolling_sum(values: Floats, width: int) -> Floats:

@@ -72,11 +72,11 @@ def report_data(
     winner = comparison.decision.winner
     best, worst = comparison.best_series.head(SHOWN_SERIES), comparison.worst_series.head(SHOWN_SERIES)
     shown = pc.field("unique_id").isin(sorted({*best["unique_id"], *worst["unique_id"]}))
-    total_actual, series = _actual(lake)
-    since = total_actual["ds"].iloc[-SHOWN_STEPS:].iloc[0].date()
+    actual, series = total_actual(lake)
+    since = actual["ds"].iloc[-SHOWN_STEPS:].iloc[0].date()
     algorithm = comparison.recipe.algorithm if winner not in settings.training.algorithms else winner
     target = settings.forecast.target
-    total_future, short = _future(lake)
+    future, short = total_future(lake)
     return ReportData(
         title=f"Sales forecast: {target} by {' × '.join(settings.forecast.series)}",
         source=settings.sales.path.rsplit("/", 1)[-1],
@@ -113,13 +113,11 @@ def report_data(
         series_history=_rows(lake, SALES_SERIES, ["y", "closed"], shown & (pc.field("ds") >= since)),
         series_backtest=_rows(lake, algorithm, ["yhat"], shown & (pc.field("fold") > 0)),
         series_future=_rows(lake, FORECASTS, ["yhat", "lo80", "hi80", "lo95", "hi95"], shown),
-        total_actual=total_actual.drop(columns="any_closed"),
+        total_actual=actual.drop(columns="any_closed"),
         total_backtest=comparison.daily[["fold", "ds", "yhat"]],
-        total_future=total_intervals(
-            total_actual, comparison.daily, total_future, non_negative=settings.forecast.non_negative
-        ),
+        total_future=total_intervals(actual, comparison.daily, future, non_negative=settings.forecast.non_negative),
         quality=quality_summary(lake, source)
-        | DataQuality(series=series, closed_days=int(total_actual["any_closed"].sum()), short_series=short),
+        | DataQuality(series=series, closed_days=int(actual["any_closed"].sum()), short_series=short),
         checks=checks,
         lake_versions=lake_versions,
         started_by=started_by,
@@ -127,7 +125,7 @@ def report_data(
     )
 
 
-def _actual(lake: Lakehouse) -> tuple[pd.DataFrame, int]:
+def total_actual(lake: Lakehouse) -> tuple[pd.DataFrame, int]:
     """The sum over all series by step, `ds, y, closed, any_closed`, and the number of series."""
     names = Partial(lambda rows: rows.unique(), pl.DataFrame(schema={"unique_id": pl.String}))
     schema = {"ds": pl.Date, "y": pl.Float64, "known": pl.Int64, "closed": pl.Boolean, "any_closed": pl.Boolean}
@@ -151,7 +149,7 @@ def _actual(lake: Lakehouse) -> tuple[pd.DataFrame, int]:
     return _dated(totals), names.total().height
 
 
-def _future(lake: Lakehouse) -> tuple[pd.DataFrame, int]:
+def total_future(lake: Lakehouse) -> tuple[pd.DataFrame, int]:
     """The sum of the forecasts by step, `ds, yhat, closed`, and how many series are too short for the model."""
     yhat, short = (
         pl.col("yhat"),

@@ -16,7 +16,7 @@ from salesml_assets.drift.parameters import DriftParameters
 from salesml_assets.drift.windows import Comparison, comparison
 from salesml_assets_tests.drift import panels
 
-ONE = DriftParameters(window=1, baseline=1, least_history=4)
+ONE = DriftParameters(window=1, baseline=1, min_history=4)
 
 
 def at(weeks: int, parameters: DriftParameters = ONE) -> Comparison:

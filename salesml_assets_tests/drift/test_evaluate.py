@@ -116,7 +116,7 @@ def test_small_effects_are_none_however_sure() -> None:
     weekly = weekly_sales()
     hit = late(weekly) & third(weekly)
     dearer = weekly.assign(log_price=weekly["log_price"] + np.where(hit, np.log(1.3), 0.0) * weekly["rows"])
-    parameters = DriftParameters(least_spread=0.5, least_moved=0.9)
+    parameters = DriftParameters(min_spread=0.5, min_moved=0.9)
     assert found(evaluate(inputs(dearer))) > found(evaluate(inputs(dearer), parameters)) == set()
 
 
@@ -162,7 +162,7 @@ def test_frames_that_do_not_fit_are_an_error(change: dict[str, pd.Timestamp], me
         evaluate(dataclasses.replace(inputs(weekly_sales()), **change))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("change", [{"alpha": 0.0}, {"window": 0}, {"least_history": 3}])
+@pytest.mark.parametrize("change", [{"alpha": 0.0}, {"window": 0}, {"min_history": 3}])
 def test_parameters_that_cannot_work_are_an_error(change: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="alpha"):
         DriftParameters(**change)  # type: ignore[arg-type]

@@ -10,11 +10,13 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from salesml_assets.config.settings import Settings
 from salesml_assets.drift import gather
 from salesml_assets.drift.evaluate import evaluate
-from salesml_assets.drift.gather import Weeks, drift_inputs
+from salesml_assets.drift.gather import Weeks, drift_inputs, number_of_text
 from salesml_assets.drift.inputs import DriftInputs
 from salesml_assets.lake import aggregate, store
 from salesml_assets.lake.store import Lakehouse
@@ -154,6 +156,25 @@ def test_of_many_series_some_are_drawn_with_all_their_weeks(
         assert each.predictions is not None
         assert sorted(each.predictions["unique_id"]) == sorted(names)
         assert each.days["days"].tolist() == inputs.days["days"].tolist()
+
+
+@given(st.lists(st.text(max_size=12), min_size=1, max_size=20), st.integers(0, 5))
+def test_the_number_of_a_text_follows_its_definition(texts: list[str], start: int) -> None:
+    prime = 0x9E3779B97F4A7C15
+    expected = [sum((byte + 1) * prime**place for place, byte in enumerate(text.encode(), 1)) % 2**64 for text in texts]
+    assert number_of_text(pl.Series("order_id", texts)).to_list() == expected
+    assert number_of_text(pl.Series("order_id", texts)[start:]).to_list() == expected[start:]
+
+
+def test_draws_never_change(lake: Lakehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values of this release: whatever a library does in its next version, the same rows and series are drawn."""
+    assert number_of_text(pl.Series(["", "536365"])).to_list() == [0, 8748159877267065434]
+    monkeypatch.setattr(gather, "ROWS_PER_WEEK", 3)
+    monkeypatch.setattr(gather, "MAX_SERIES", 3)
+    found = drift_inputs(lake, None, SETTINGS, LAST, LAST)
+    assert found.features is not None
+    assert found.features["quantity"].tail(12).tolist() == [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    assert sorted(set(found.weekly["unique_id"])) == ["p0", "p2", "p4"]
 
 
 def test_without_sales_there_is_nothing_to_measure(lake: Lakehouse) -> None:

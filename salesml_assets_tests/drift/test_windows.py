@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from salesml_assets.drift.parameters import DriftParameters
 from salesml_assets.drift.windows import comparison, rolling_sum, weighted_mean, weighted_median
 
-PARAMETERS = DriftParameters(window=2, baseline=3, least_history=5)
+PARAMETERS = DriftParameters(window=2, baseline=3, min_history=5)
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=30), st.integers(1, 8))
@@ -41,7 +41,7 @@ def test_an_old_model_on_a_short_history_is_compared_over_less_distance() -> Non
     at = comparison(20, 12, PARAMETERS)
     assert at.gap == 13 - 2 - 3 - 5
     known = np.isfinite(at.earlier(np.arange(20.0))) & at.usual
-    assert known.sum() >= PARAMETERS.least_history
+    assert known.sum() >= PARAMETERS.min_history
 
 
 @given(st.integers(1, 120), st.integers(0, 119))
