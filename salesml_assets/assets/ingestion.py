@@ -62,7 +62,7 @@ def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             delivered = with_month(read_source(spark.session, settings), settings, settings.today)
         rules = {rule.name: rule.description for rule in applicable_rules(delivered, settings)}
         facts = {"rows": summary.rows, "left_out": summary.left_out, "rules": rules}
-        files.write(json.dumps(facts, indent=2), RAW_SALES, context.run_id, SOURCE_FILE)
+        files.write(json.dumps(facts, indent=2), RAW_SALES, context.run.run_id, SOURCE_FILE)
         context.log.info(f"{summary.rows:,} rows from {summary.first_date} to {summary.last_date}")
         loaded = months_of(context)
         if loaded is not None:

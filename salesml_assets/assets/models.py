@@ -45,12 +45,12 @@ def model_asset(algorithm: Algorithm, settings: Settings) -> dg.AssetsDefinition
         from salesml_assets.forecasting.training.backtest import backtest
 
         started = time.perf_counter()
-        panel, candidates = training.panel(settings, context.run_id), algorithm.candidates(settings.training)
+        panel, candidates = training.panel(settings, context.run.run_id), algorithm.candidates(settings.training)
         result = backtest(algorithm, panel, candidates, training.engines(settings), context.log.info)
         recipe = Recipe(algorithm=algorithm.name, parameters=result.parameters)
         cutoff = panel.folds[-1].cutoff
         bundle = make_bundle(result.model, recipe, panel, tables.tables, cutoff=cutoff, rows=result.rows)
-        folder = (MODELS_FOLDER, context.run_id, algorithm.name)
+        folder = (MODELS_FOLDER, context.run.run_id, algorithm.name)
         write_bundle(bundle, lambda content, name: files.write(content, *folder, name))
         facts: dict[str, Any] = {
             "parameters": result.parameters,
@@ -76,6 +76,6 @@ def model_asset(algorithm: Algorithm, settings: Settings) -> dg.AssetsDefinition
         if result.difference is not None:
             metadata["largest difference from MLlib"] = result.difference
         predict = partial(predict_folds, result.models, non_negative=settings.forecast.non_negative)
-        return dg.Output(training.apply(predict, SCORE, settings, context.run_id), metadata=metadata)
+        return dg.Output(training.apply(predict, SCORE, settings, context.run.run_id), metadata=metadata)
 
     return model

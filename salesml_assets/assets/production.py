@@ -53,7 +53,7 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
         comparison = latest_comparison(tables.tables, files)
         decision, recipe = comparison.decision, comparison.recipe
-        panel, engines = training.panel(settings, context.run_id), training.engines(settings)
+        panel, engines = training.panel(settings, context.run.run_id), training.engines(settings)
         fit, rows = refit(ALGORITHMS[recipe.algorithm], recipe.parameters, panel, panel.last, engines)
         newest = latest_version(tables.tables)
         version = newest.version + 1 if newest else 1
@@ -70,11 +70,11 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             rows=rows,
             version=version,
             intervals=interval_table(backtest),
-            lake_versions={table: tables.version_in_run(table, context.run_id) for table in INGREDIENTS},
+            lake_versions={table: tables.version_in_run(table, context.run.run_id) for table in INGREDIENTS},
             decision=decision.model_dump(mode="json"),
         )
         # The run is part of the address, too: an interrupted run leaves its files without disturbing the next one.
-        folder = (PRODUCTION_MODEL, f"{version}-{context.run_id}")
+        folder = (PRODUCTION_MODEL, f"{version}-{context.run.run_id}")
         write_bundle(bundle, lambda content, name: files.write(content, *folder, name))
         metadata: dict[str, Any] = {
             "algorithm": recipe.algorithm,
@@ -113,7 +113,7 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             bundle = read_bundle(partial(files.read, PRODUCTION_MODEL, newest.folder), newest.path)
         except BundleError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
-        rows = training.apply(partial(forecast, bundle), FUTURE, settings, context.run_id)
+        rows = training.apply(partial(forecast, bundle), FUTURE, settings, context.run.run_id)
         return dg.Output(rows, metadata={"model": newest.algorithm, "model version": newest.version})
 
     return [production_model, forecasts]

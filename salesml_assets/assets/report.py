@@ -70,13 +70,13 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             version=newest.version,
             importance=about["importance"],
             source=source_facts(lake, files),
-            checks=latest_checks(context.instance, lake, settings, context.run_id),
+            checks=latest_checks(context.instance, lake, settings, context.run.run_id),
             lake_versions=about["lake_versions"],
             started_by=started_by(context.instance, lake),
         )
         drawn = pictures(data)
         page = render_report(data, drawn)
-        path = files.write(page, REPORT, context.run_id, REPORT_FILE)
+        path = files.write(page, REPORT, context.run.run_id, REPORT_FILE)
         figures = {picture.title: figure_markdown(picture.figure, picture.alt) for picture in drawn.values()}
         used = usage_of_run()
         return dg.MaterializeResult(
