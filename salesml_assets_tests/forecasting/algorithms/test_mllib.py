@@ -85,15 +85,16 @@ def test_a_linear_model_is_the_weighted_ridge(sample: Sample, settings: Settings
     assert isinstance(fit.model, Learned)
     (found,) = fit.model.regressors
     assert isinstance(found, Linear)
-    scaled = sample.matrix / sample.encoder.deviations
-    weights = sample.weights / sample.weights.sum()
+    taken = sample.at_most(settings.training.max_rows)
+    scaled = taken.matrix / taken.encoder.deviations
+    weights = taken.weights / taken.weights.sum()
     centred = scaled - weights @ scaled
-    label = sample.labels - weights @ sample.labels
+    label = taken.labels - weights @ taken.labels
     # MLlib divides the penalty by the deviation of the label.
     penalty = 0.1 / np.sqrt(weights @ label**2)
     gram = (centred * weights[:, None]).T @ centred + penalty * np.eye(scaled.shape[1])
-    slopes = np.linalg.solve(gram, (centred * weights[:, None]).T @ sample.labels)
-    np.testing.assert_allclose(found.coefficients, slopes, rtol=1e-6, atol=1e-8)
+    slopes = np.linalg.solve(gram, (centred * weights[:, None]).T @ taken.labels)
+    np.testing.assert_allclose(found.coefficients, slopes, atol=1e-6)  # neighbouring windows are nearly collinear
 
 
 def test_a_model_that_differs_from_mllib_is_refused(
