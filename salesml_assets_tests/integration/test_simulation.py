@@ -185,4 +185,4 @@ def test_a_finished_simulation_only_shows_its_report_and_another_one_is_refused(
     _, err = other.communicate()
     plan.write_text(old)
     assert other.returncode == 2
-    assert "holds a simulation with other settings" in err
+    assert "contains a simulation with other settings" in err
