@@ -27,7 +27,7 @@ from salesml_assets.resources.training import Training
 def definitions(settings: Settings) -> dg.Definitions:
     """Assembles the definitions for these settings."""
     # Configured at launch, because Dagster then shares the one session with the resources that need it.
-    spark = SparkResource.configure_at_launch()
+    spark = SparkResource.for_settings(settings)
     tables = Lake.from_settings(settings, spark)
     assets = [
         *ingestion_assets(settings),

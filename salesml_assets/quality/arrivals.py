@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.lake.store import UNDATED, Lakehouse
 from salesml_assets.quality.files import hidden
+from salesml_assets.quality.fingerprints import row_hashes
 
 if TYPE_CHECKING:
     import polars as pl
@@ -191,7 +192,7 @@ def read_state(address: str, listed: Listed, settings: Settings, store: Any) -> 
         return known
     # Half of each hash: the sum of so many rows still fits, and does not depend on their order.
     per_month = (
-        pl.DataFrame({"month": month, "content": rows.hash_rows(seed=7)})
+        pl.DataFrame({"month": month, "content": row_hashes(rows, seed=7)})
         .group_by("month")
         .agg(pl.len().alias("rows"), (pl.col("content") // 2**32).sum())
     )

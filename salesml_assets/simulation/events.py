@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 import polars as pl
 
 from salesml_assets.config.settings import ColumnSettings, Settings
+from salesml_assets.quality.fingerprints import row_hashes
 from salesml_assets.simulation.plan import Event
 
 NEW = "NEW"  # the new category, and the suffix of a new product code
@@ -96,7 +97,7 @@ def _level(
     after = before * factor
     if rows.select((before == before.floor()).all()).item():
         # Rounded up or down at random, so that the sum is right; duplicate rows get the same value and stay duplicates.
-        chance = rows.hash_rows(seed=seed).cast(pl.Float64) / 2.0**64
+        chance = row_hashes(rows, seed).cast(pl.Float64) / 2.0**64
         after = (after + chance).floor()
     # A row's revenue follows its rounded quantity.
     moved = pl.when(before != 0).then(after / before).otherwise(factor)

@@ -18,7 +18,6 @@ from salesml_assets.config.settings import Settings
 from salesml_assets.lake.store import TABLE_PROPERTIES
 from salesml_assets.spark.jars import jar_paths
 from salesml_assets.spark.java import use_java
-from salesml_assets.spark.java_names import remember_names
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -27,9 +26,6 @@ STATE = Path(__file__).resolve().parents[2] / ".salesml"
 JARS = STATE / "jars"
 LOGGING = Path(__file__).with_name("log4j2.properties")
 CLASS_ARCHIVE = "spark.jsa"
-# A run of minutes is over before what Java's thorough compiler does pays off: with smaller limits (defaults: 2500, 15,
-# 325) it takes half of its time, which saves a tenth of a run's processor time. Fits of minutes lose a tenth.
-LESS_INLINING = ("-XX:InlineSmallCode=500", "-XX:MaxInlineLevel=6", "-XX:FreqInlineSize=100")
 CREDENTIALS = "software.amazon.awssdk.auth.credentials.EnvironmentVariableCredentialsProvider"
 COMMITTERS = "org.apache.hadoop.fs.s3a.commit.S3ACommitterFactory"
 
@@ -119,7 +115,6 @@ def _partitions(settings: Settings) -> dict[str, str]:
 def _java_options() -> list[str]:
     options = [
         "-XX:+UseParallelGC",
-        *LESS_INLINING,
         "-Duser.timezone=UTC",
         f"-Dlog4j2.configurationFile={LOGGING.as_uri()}",
         f"-Dderby.system.home={STATE / 'derby'}",
@@ -175,7 +170,6 @@ def start_session(settings: Settings) -> SparkSession:
         # Spark's own handler asks Java to cancel its jobs, on the connection that waits for an answer just then: what
         # comes out is an error of the connection, and no interrupt.
         signal.signal(signal.SIGINT, handler)
-    remember_names(session._jvm)
     return session
 
 

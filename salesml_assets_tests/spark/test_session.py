@@ -186,6 +186,25 @@ assert "pyspark" not in sys.modules
 
 
 @pytest.mark.slow
+def test_the_session_is_that_of_the_settings_that_the_resource_was_built_with() -> None:
+    code = """
+import os
+import dagster as dg
+from salesml_assets.config.settings import Settings
+from salesml_assets.resources.spark import SparkResource
+settings = Settings(spark={"master": "local[1]", "driver_memory": "1g", "shuffle_partitions": 3})
+built = SparkResource.for_settings(settings)
+os.environ["SALESML_SPARK__SHUFFLE_PARTITIONS"] = "5"
+@dg.asset
+def partitions(spark: SparkResource) -> str:
+    return spark.session.conf.get("spark.sql.shuffle.partitions")
+print(dg.materialize([partitions], resources={"spark": built}).output_for_node("partitions"))
+"""
+    answer = run_python(code)
+    assert answer.stdout.splitlines() == ["3"], answer.stderr
+
+
+@pytest.mark.slow
 def test_the_resource_stops_its_session_with_the_run_also_after_a_failure() -> None:
     code = """
 import os
