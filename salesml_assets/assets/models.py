@@ -10,7 +10,7 @@ import dagster as dg
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.algorithms import ALGORITHMS
 from salesml_assets.forecasting.algorithms.base import Algorithm
-from salesml_assets.names import MODELS_FOLDER, PANEL, SALES_SERIES, TRAINING_FILE
+from salesml_assets.names import MODELS_FOLDER, PANEL, TRAINING_FILE
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Lake, Table
 from salesml_assets.resources.training import Training
@@ -31,7 +31,7 @@ def model_asset(algorithm: Algorithm, settings: Settings) -> dg.AssetsDefinition
         group_name=GROUP,
         kinds={"polars", "deltalake", *algorithm.kinds},
         io_manager_key="lake",
-        deps=[PANEL, SALES_SERIES],
+        deps=[PANEL],
         description=algorithm.description,
     )
     def model(

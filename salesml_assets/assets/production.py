@@ -35,7 +35,7 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         group_name=GROUP,
         kinds={"polars", "deltalake"},
         io_manager_key="lake",
-        deps=[PANEL, SALES_SERIES, MODEL_COMPARISON],
+        deps=[PANEL, MODEL_COMPARISON],
         description="The winning recipe refitted on all data, one row per version, with the evidence for it.",
     )
     def production_model(
