@@ -20,13 +20,12 @@ from enum import StrEnum
 import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict
-from scipy import special, stats
+from scipy import optimize, stats
 
 from salesml_assets.forecasting.significance import DAILY_BLOCK, NOISE, WEEKLY_BLOCK, Floats
 
 METHOD = "asymptotic confidence sequence of the difference of WAPE, long-run variance from overlapping blocks"
-# Before four blocks the variance is a guess. The sequence is narrowest at eight blocks: 8 weeks of daily sales.
-MIN_BLOCKS, TUNED_BLOCKS = 4, 8
+MIN_BLOCKS = 4  # before, the variance is a guess
 # Overlapping blocks count as this many independent ones (Bartlett's window, Priestley 1981, table 6.2, at frequency 0).
 OVERLAP_GAIN = 1.5
 MAX_MORE_STEPS = 1_000
@@ -160,7 +159,6 @@ def confidence_sequence(losses: pl.DataFrame, alpha: float = 0.05, step_days: in
     lengths = _block_lengths(steps, block)
     error = np.sqrt(long_run_variance(gains, volume, lengths)) / (sold / steps)
     half = _half_width(error, steps, lengths, alpha, block)
-    half[: MIN_BLOCKS * block - 1] = np.inf
     looks = pl.DataFrame(
         {
             "ds": ds,
@@ -207,16 +205,17 @@ def long_run_variance(gains: Floats, volume: Floats, lengths: np.ndarray) -> Flo
     return variance
 
 
-def mixture_boundary(steps: np.ndarray, alpha: float, tuned: float) -> Floats:
-    """Boundary of |sum| / √steps for standard normal steps that is crossed at any time with probability alpha.
+def delayed_boundary(steps: np.ndarray, first: int, alpha: float) -> Floats:
+    """Boundary of |sum| / √steps for standard normal steps, crossed at any time from `first` on with probability alpha.
 
-    The two-sided normal mixture of Robbins (1970), as in Howard et al. (2021), narrowest at `tuned` steps.
+    √(a² + log(steps / first)) with 2 (1 - Φ(a) + a φ(a)) = alpha: the mixture over all drifts of Robbins & Siegmund
+    (1970), exact for Brownian motion. Nothing is spent on the time before the first look.
 
-    >>> mixture_boundary(np.array([56]), 0.05, 56).round(3)
-    array([3.03])
+    >>> delayed_boundary(np.array([28, 56, 365]), 28, 0.05).round(2)
+    array([2.8 , 2.92, 3.22])
     """
-    prior = tuned / (-special.lambertw(-(alpha**2) / np.e, -1).real - 1)
-    return np.sqrt((steps + prior) / steps * np.log((steps + prior) / (alpha**2 * prior)))
+    start = optimize.brentq(lambda a: 2 * (stats.norm.sf(a) + a * stats.norm.pdf(a)) - alpha, 0.0, 40.0)
+    return np.sqrt(start**2 + np.log(steps / first))
 
 
 def _block(step_days: int) -> int:
@@ -226,14 +225,15 @@ def _block(step_days: int) -> int:
 
 
 def _block_lengths(steps: np.ndarray, block: int) -> np.ndarray:
-    """Blocks grow with the square root of time, so that slower movements count once there is enough to see them."""
+    """Block length after each step: it grows with √steps, so that slower movements count once they can be seen."""
     return block * np.maximum(1, np.floor(np.sqrt(steps / block) / 2)).astype(int)
 
 
 def _half_width(error: Floats | float, steps: np.ndarray, lengths: np.ndarray, alpha: float, block: int) -> Floats:
-    boundary = mixture_boundary(steps, alpha, TUNED_BLOCKS * block)
+    first = MIN_BLOCKS * block
+    boundary = delayed_boundary(np.maximum(steps, first), first, alpha)
     student = stats.t.isf(stats.norm.sf(boundary), OVERLAP_GAIN * steps / lengths)
-    return student * error / np.sqrt(steps)
+    return np.where(steps < first, np.inf, student * error / np.sqrt(steps))
 
 
 def _more_days(last: dict[str, float], alpha: float, margin: float, step_days: int) -> int | None:
@@ -244,6 +244,5 @@ def _more_days(last: dict[str, float], alpha: float, margin: float, step_days: i
     steps = np.arange(last["steps"] + 1, last["steps"] + 1 + MAX_MORE_STEPS)
     half = _half_width(last["error"], steps, _block_lengths(steps, block), alpha, block)
     distance = abs(last["difference"])
-    enough = (half < distance) | (half <= margin * last["wape"] - distance)
-    found = np.flatnonzero(enough & (steps >= MIN_BLOCKS * block))
+    found = np.flatnonzero((half < distance) | (half <= margin * last["wape"] - distance))
     return int(found[0] + 1) * step_days if len(found) else None
