@@ -13,12 +13,12 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from benchmarks.ab_test.errors import Errors, losses
+from benchmarks.ab_test.errors import Errors, losses, weekly_losses
 from salesml_assets.forecasting.sequential import Verdict, compare, confidence_sequence
 
 RESULTS = Path(__file__).parents[1] / "results" / "ab_test.json"
 ALPHA, MARGIN = 0.05, 0.02
-YEAR, LIMIT = 365, 60
+YEAR, LIMIT, WEEKS = 365, 60, 156
 FIRST_LOOK = 28  # of the t-test, too
 LEARNER_AGAINST_NAIVE = Errors(day=0.34, single=1.5, weekday=0.13)
 EQUAL = {
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes; they do not change the results")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    figures: dict[str, Any] = {"alpha": ALPHA, "margin": MARGIN, "equal": {}, "better": {}}
+    figures: dict[str, Any] = {"alpha": ALPHA, "margin": MARGIN, "equal": {}, "better": {}, "equal weekly": {}}
     figures |= {"seed": options.seed, "repetitions": options.repetitions}
     seeds = [(options.seed, number) for number in range(options.repetitions)]
     with ProcessPoolExecutor(options.workers) as pool:
@@ -54,6 +54,9 @@ def main() -> None:
                 )
                 figures[kind][name] = {"parameters": asdict(errors)} | summary(rows)
                 print(kind, name, json.dumps(figures[kind][name]), flush=True)
+        for correlation in (0.0, 0.3, 0.6):
+            called = list(pool.map(partial(weekly_winner, correlation), seeds, chunksize=25))
+            figures["equal weekly"][str(correlation)] = float(np.mean(called))
     figures["milliseconds for a year"] = milliseconds()
     options.results.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
@@ -90,6 +93,12 @@ def repetition(errors: Errors, seed: tuple[int, int]) -> dict[str, Any]:
         "kurtosis": stats.kurtosis(gains),
         "correlation": np.corrcoef(gains[1:], gains[:-1])[0, 1],
     }
+
+
+def weekly_winner(correlation: float, seed: tuple[int, int]) -> bool:
+    """Whether three years of weekly looks at two equal models call a winner."""
+    looks = confidence_sequence(weekly_losses(correlation, WEEKS, np.random.default_rng(seed)), ALPHA, step_days=7)
+    return bool((looks["low"] > 0).any() or (looks["high"] < 0).any())
 
 
 def daily_t_tests(table: pl.DataFrame) -> np.ndarray:

@@ -80,6 +80,16 @@ def losses(errors: Errors, days: int, rng: np.random.Generator) -> pl.DataFrame:
     return table.filter(pl.Series(weekdays != CLOSED))
 
 
+def weekly_losses(correlation: float, weeks: int, rng: np.random.Generator) -> pl.DataFrame:
+    """Two equal models on weekly sales, whose difference is correlated from week to week."""
+    volume = np.exp(0.3 * carried_over(rng.normal(size=weeks), 0.7))
+    error = WAPE * volume * np.exp(0.1 * rng.normal(size=weeks))
+    noise = 0.05 * carried_over(student(rng, 3.0, weeks), correlation)
+    dates = pl.Series([START + dt.timedelta(weeks=week) for week in range(weeks)])
+    champion, challenger = np.maximum(error + noise / 2, 0.0), np.maximum(error - noise / 2, 0.0)
+    return pl.DataFrame({"ds": dates, "volume": volume, "champion": champion, "challenger": challenger})
+
+
 def student(rng: np.random.Generator, freedom: float, size: int | tuple[int, ...]) -> np.ndarray:
     """Student's t, scaled to a variance of one."""
     return rng.standard_t(freedom, size) * np.sqrt((freedom - 2) / freedom)
