@@ -39,7 +39,7 @@ BETTER = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ab_test", description=__doc__)
     parser.add_argument("--repetitions", type=int, default=1_000)
-    parser.add_argument("--seed", type=int, default=24)
+    parser.add_argument("--seed", type=int, default=2025, help="no procedure was chosen on this one")
     parser.add_argument("--workers", type=int, default=1, help="processes; they do not change the results")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()

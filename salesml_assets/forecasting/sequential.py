@@ -7,9 +7,10 @@ day that decides may be believed.
 
 The sequence is the asymptotic one of Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas (*Time-uniform central limit theory
 and asymptotic confidence sequences*, Annals of Statistics 2024) for paired losses as in Choe & Ramdas (*Comparing
-sequential forecasters*, Operations Research 2024), with three changes for sales: the difference is one of WAPE, a ratio
+sequential forecasters*, Operations Research 2024), with four changes for sales: the difference is one of WAPE, a ratio
 of sums; the variance comes from sums over whole weeks, because neighbouring days move together and weekdays differ;
-and the normal quantile is replaced by Student's, because few weeks estimate that variance.
+the normal quantile is replaced by Student's, because few weeks estimate that variance; and the boundary spends nothing
+on the first four weeks, in which nothing is called.
 """
 
 from __future__ import annotations
