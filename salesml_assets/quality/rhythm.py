@@ -19,7 +19,8 @@ PERIODS = ((14, 14, "every other week"), (28, 31, "monthly"), (59, 62, "every ot
 REGULAR_SHARE = 0.8  # of gaps that are as long as the rhythm has them
 ISOLATED_DAYS = 90  # without a sale, after which earlier rows are not the beginning of the history ...
 ISOLATED_SHARE = 0.01  # ... if they are so few
-TOTALS_SHARE = 0.6  # of all series that have a row on each date: totals of a period, and no single sales
+TOTALS_SHARE = 0.85  # of all series that have a row on each date: totals of a period, and no single sales
+TOTALS_SERIES = 3  # of fewer series all may sell on the same day by chance
 DAYS_APART = 3.5  # fewer than two dates a week
 
 
@@ -84,7 +85,10 @@ def _name(dates: pd.DatetimeIndex, gaps: np.ndarray, typical: float, series: np.
     # Totals of a month may be dated on its last working day, which is some days earlier or later each time.
     if set(months.values()) == {1} and 26 <= typical <= 35:
         return "monthly"
-    totals = series.max() >= 2 and np.mean(series / series.max()) >= TOTALS_SHARE
+    weeks = (dates[-1] - dates[0]).days // 7 + 1
+    if len(weekdays) <= 3 and count.min() >= REGULAR_SHARE * (weeks - 1):
+        return "daily"  # a market that opens on two days of each week
+    totals = series.max() >= TOTALS_SERIES and np.mean(series / series.max()) >= TOTALS_SHARE
     if typical >= DAYS_APART and totals:
         return "weekly" if 5 <= typical <= 9 and np.mean((gaps >= 5) & (gaps <= 9)) >= REGULAR_SHARE else "irregular"
     return "daily"
