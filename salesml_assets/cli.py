@@ -187,7 +187,7 @@ def _run(
         close_lost_runs(instance)
         request = RetrainRun(home, select)
         first = None
-        if SOURCE in request.names:
+        if SOURCE in request.names and since is None:
             show("looking at the source ...")
             first = _first_month(stack, settings)
         months = request.months(since, first)
@@ -241,11 +241,15 @@ def _first_month(stack: ExitStack, settings: Settings) -> str:
     The Spark session that this takes is the one that the run goes on with.
     """
     from salesml_assets.quality.source import preflight
+    from salesml_assets.quality.store_access import check_store
     from salesml_assets.spark.session import spark_session
 
+    # Seconds before Java starts, where Java would take minutes to give up.
+    check_store(settings, settings.lake.root, "lake.root")
+    check_store(settings, settings.sales.path, "sales.path")
     with _errors_in(SPARK_LOG):
         session = stack.enter_context(spark_session(settings))
-    return f"{preflight(session, settings).first_date:%Y-%m}"
+    return preflight(session, settings).first_month
 
 
 def _explain(progress: Progress) -> int:

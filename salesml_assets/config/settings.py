@@ -124,7 +124,9 @@ class QualitySettings(Section):
     disable: list[str] = Field(default_factory=list, description="Names of default rules that are switched off.")
     rules: list[RuleSettings] = Field(default_factory=list, description="Rules of your own.")
     warn_share: float = Field(0.05, ge=0, le=1, description="Share of quarantined rows from which the check warns.")
-    error_share: float = Field(0.5, ge=0, le=1, description="Share of quarantined rows from which the run stops; 1: never.")
+    error_share: float = Field(
+        0.5, ge=0, le=1, description="Share of quarantined rows from which the run stops; 1: never."
+    )
 
 
 class KnownFutureSettings(Section):
@@ -133,7 +135,8 @@ class KnownFutureSettings(Section):
     path: str | None = Field(None, description="File with the planned values: key and date columns as in the sales.")
     format: Literal["parquet", "csv", "json", "delta"] = Field("parquet", description="Format of that file.")
     options: dict[str, str] | None = Field(
-        None, description="Options of Spark's reader for that file; default: sales.options where the format is the same."
+        None,
+        description="Options of Spark's reader for that file; default: sales.options where the format is the same.",
     )
     columns: list[str] = Field(default_factory=list, description="Columns known in advance, numbers or text.")
 
