@@ -254,12 +254,14 @@ def _first_month(stack: ExitStack, settings: Settings) -> str:
 
 def _explain(progress: Progress) -> int:
     """Says on standard error why the run failed; the exit code."""
+    from salesml_assets.runs.progress import CHECK_FAILED
+
     if progress.interrupted:
         _complain("interrupted")
         return INTERRUPTED
     for failure in progress.failures:
-        wrong_settings = failure.kind == ConfigurationError.__name__
-        _complain(failure.message if wrong_settings else f"{failure.step} failed: {failure.kind}: {failure.message}")
+        says_it_all = failure.kind in (ConfigurationError.__name__, CHECK_FAILED)
+        _complain(failure.message if says_it_all else f"{failure.step} failed: {failure.kind}: {failure.message}")
     kinds = {failure.kind for failure in progress.failures}
     return MISUSED if kinds == {ConfigurationError.__name__} else FAILED
 

@@ -34,6 +34,16 @@ class Finding:
 Measure = Callable[[Lake, Settings], Iterator[Finding]]
 
 
+def in_turn(*measures: Measure) -> Measure:
+    """One measure that makes the findings of several."""
+
+    def all_of_them(tables: Lake, settings: Settings) -> Iterator[Finding]:
+        for measure in measures:
+            yield from measure(tables, settings)
+
+    return all_of_them
+
+
 def table_checks(
     asset: str, checks: dict[str, str], measure: Measure, settings: Settings, blocking: tuple[str, ...] = ()
 ) -> dg.AssetChecksDefinition:

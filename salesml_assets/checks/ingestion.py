@@ -10,9 +10,17 @@ from salesml_assets.checks.base import (
     ERROR,
     WARN,
     Finding,
+    in_turn,
     schema_finding,
     table_checks,
     unique_finding,
+)
+from salesml_assets.checks.intake import (
+    SALES_CHECKS,
+    SERIES_CHECKS,
+    measure_outliers,
+    measure_plan,
+    measure_rejected,
 )
 from salesml_assets.config.settings import Settings
 from salesml_assets.resources.lake import Lake
@@ -20,6 +28,7 @@ from salesml_assets.resources.lake import Lake
 
 def ingestion_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks of the group."""
+    planned = SERIES_CHECKS if settings.forecast.known_future.path else {}
     return [
         table_checks(
             "raw_sales",
@@ -36,10 +45,12 @@ def ingestion_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
                 "row_conservation": "Accepted and quarantined rows are together what was delivered.",
                 "required_values": "No accepted row lacks its date, its keys or the target.",
                 "freshness": "The newest sale is not too old.",
+                **SALES_CHECKS,
             },
-            measure_sales,
+            in_turn(measure_sales, measure_rejected, measure_outliers),
             settings,
-            blocking=("schema", "row_conservation", "required_values"),
+            # Those on `sales` stop what is made of it; what is downstream of the quarantine alone is nothing.
+            blocking=("schema", "row_conservation", "required_values", *SALES_CHECKS),
         ),
         table_checks(
             "quarantined_sales",
@@ -58,10 +69,11 @@ def ingestion_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
                 "unique_keys": "One row per series and step.",
                 "complete_calendar": "No step is missing between a series' first and last one, and all end together.",
                 "amount_conservation": "The series add up to the accepted sales.",
+                **planned,
             },
-            measure_sales_series,
+            in_turn(measure_sales_series, *([measure_plan] if planned else [])),
             settings,
-            blocking=("schema", "unique_keys", "complete_calendar", "amount_conservation"),
+            blocking=("schema", "unique_keys", "complete_calendar", "amount_conservation", *planned),
         ),
     ]
 

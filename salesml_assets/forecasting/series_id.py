@@ -1,7 +1,7 @@
-"""The name of a series, `unique_id`: its keys joined by `/`, unique for every tuple of keys.
+r"""The name of a series, `unique_id`: its keys joined by `/`, unique for every tuple of keys.
 
 A key that holds a slash or a backslash itself gets a backslash before it, so `Porto` × `Norte/Bebidas` is
-`Porto/Norte\\/Bebidas` and `Porto/Norte` × `Bebidas` is `Porto\\/Norte/Bebidas`. A missing key is empty, which no
+`Porto/Norte\/Bebidas` and `Porto/Norte` × `Bebidas` is `Porto\/Norte/Bebidas`. A missing key is empty, which no
 key is. A single key needs no separator and stays as it is. `unique_id` in `training/series.py` does the same in Spark.
 """
 

@@ -29,6 +29,7 @@ MODEL_COLUMNS = {
 WRAPPERS = re.compile(r"Dagster(Execution|ResourceFunction|UserCode)\w*Error$|Failure$|RetryRequestedFromPolicy$")
 # Under a retry policy Dagster asks for another try after an interrupt, too; after an error, by the policy's own name.
 INTERRUPTIONS = {"DagsterExecutionInterruptedError", "KeyboardInterrupt", "RetryRequested"}
+CHECK_FAILED = "DagsterAssetCheckFailedError"  # says how many checks failed, and not what is wrong
 SHARES = {"wape", "bias", "coverage80"}
 
 
@@ -62,6 +63,7 @@ class Progress:
     current: str = ""
     _marks: dict[str, float] = field(default_factory=dict)
     _done: set[tuple[str, str]] = field(default_factory=set)
+    _blocked: dict[str, list[str]] = field(default_factory=dict)
 
     def follow(self, event: dg.DagsterEvent, now: float) -> None:
         """Takes one event.
@@ -102,6 +104,8 @@ class Progress:
             self._line("passed", f"  {name}", "", seconds)
         else:
             warned = check.severity == dg.AssetCheckSeverity.WARN
+            if check.blocking and not warned:
+                self._blocked.setdefault(step, []).append(f"{name}: {check.description or 'failed'}")
             self._line("warned" if warned else "failed", f"  {name}", check.description or "", seconds)
 
     def _failed(self, step: str, event: dg.DagsterEvent, now: float) -> None:
@@ -114,6 +118,8 @@ class Progress:
         if kind in INTERRUPTIONS:
             self.interrupted = True
         message = re.sub(rf"^[\w.]*{re.escape(kind)}: ", "", error.message.strip()) if error else otherwise
+        if kind == CHECK_FAILED and step in self._blocked:
+            message = ". ".join(self._blocked[step])
         self.failures.append(Failure(step, kind, masked(_without_java(message))))
 
     def _lap(self, step: str, now: float) -> float:
