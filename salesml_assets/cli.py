@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from salesml_assets.config.settings import ConfigurationError, Settings, load_settings, overlaid
+from salesml_assets.intake_cli import add_commands
 from salesml_assets.runs.project import WORKSPACE, BusyError, enter_project, run_lock
 from salesml_assets.text import masked
 
@@ -34,6 +35,7 @@ export_app = typer.Typer(no_args_is_help=True, help="Take results out of the lak
 models_app = typer.Typer(no_args_is_help=True, help="The production model's versions.")
 app.add_typer(export_app, name="export")
 app.add_typer(models_app, name="models")
+add_commands(app)
 
 
 @app.command()
