@@ -221,7 +221,7 @@ def _simulate(stack: ExitStack, home: Path, simulation: Simulation, settings: Se
     console = stack.enter_context(_own_console())
     with _spinner(console) as show:
         replay = Replay(simulation, settings, root, home, show)
-        with _errors_in(SPARK_LOG):
+        with errors_in(SPARK_LOG):
             session = stack.enter_context(spark_session(settings))
         try:
             for state in replay.run(session):
@@ -249,7 +249,7 @@ def _first_month(stack: ExitStack, settings: Settings) -> str:
     # Seconds before Java starts, where Java would take minutes to give up.
     check_store(settings, settings.lake.root, "lake.root")
     check_store(settings, settings.sales.path, "sales.path")
-    with _errors_in(SPARK_LOG):
+    with errors_in(SPARK_LOG):
         session = stack.enter_context(spark_session(settings))
     return preflight(session, settings).first_month
 
@@ -278,7 +278,7 @@ def _own_console() -> Iterator[Console]:
 
 
 @contextmanager
-def _errors_in(file: Path) -> Iterator[None]:
+def errors_in(file: Path) -> Iterator[None]:
     """What is started inside keeps its error output in a file: Java and its Python workers talk a lot."""
     file.parent.mkdir(parents=True, exist_ok=True)
     terminal = os.dup(2)

@@ -38,9 +38,9 @@ def check() -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    settings = load_settings()
-    notes = look(settings)
-    console = Console()
+    settings, console = load_settings(), Console()
+    with console.status("looking at the source ..."):
+        notes = look(settings)
     for note in notes:
         text = escape(masked(f"{note.key}: {note.text}"))
         console.print(f"{MARKS[note.kind]} {note.kind:<10} {text}", soft_wrap=True, highlight=False)
@@ -85,6 +85,7 @@ def look(settings: Settings) -> list[Note]:
     Raises:
         ConfigurationError: Spark cannot be started.
     """
+    from salesml_assets.cli import SPARK_LOG, errors_in
     from salesml_assets.quality.notes import Note
     from salesml_assets.quality.source import inspect
     from salesml_assets.quality.store_access import check_store
@@ -95,7 +96,8 @@ def look(settings: Settings) -> list[Note]:
         try:
             check_store(settings, settings.lake.root, "lake.root")
             check_store(settings, settings.sales.path, "sales.path")
-            spark = stack.enter_context(spark_session(settings))
+            with errors_in(SPARK_LOG):
+                spark = stack.enter_context(spark_session(settings))
             found, summary = inspect(spark, settings)
             notes += [*(_facts(spark, settings, summary) if summary else []), *found]
             if summary is not None:

@@ -10,8 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from salesml_assets.quality.amounts import (
-    COMMA3, COMMA_DECIMAL, COMMA_GROUPS, DECIMAL, DECORATED, OTHER, POINT3, POINT_GROUPS, STYLES, WHOLE,
-    AmountProblem, amount_problem,
+    COMMA3,
+    COMMA_DECIMAL,
+    COMMA_GROUPS,
+    DECIMAL,
+    DECORATED,
+    OTHER,
+    POINT3,
+    POINT_GROUPS,
+    STYLES,
+    WHOLE,
+    AmountProblem,
+    amount_problem,
 )  # fmt: skip
 
 
