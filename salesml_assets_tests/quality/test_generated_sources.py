@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -74,8 +75,10 @@ KEY = st.one_of(
                      "null", "2024-01-01", "Größe 3/8\" x 1,5", "x;y", "x,y", "x|y", " x", "x ", "é", "é"]),
     st.text(alphabet="ab01/\\\"',;. -_é", min_size=1, max_size=4).filter(lambda text: text.strip() != ""),
 )  # fmt: skip
-NAME = st.sampled_from(["day", "Order Date", "Cód. Produto", "Valor Total (R$)", "a.b", "Menge", "menge", "MENGE", "x[1]",
-                        "date", "quantity", "product", "n`b", "item ", " item", "größe", "_c0", "source", "y" * 300])  # fmt: skip
+NAME = st.sampled_from(
+    ["day", "Order Date", "Cód. Produto", "Valor Total (R$)", "a.b", "Menge", "menge", "MENGE", "x[1]", "date",
+     "quantity", "product", "n`b", "item ", " item", "größe", "_c0", "source", "y" * 300]
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -120,9 +123,12 @@ def sources(draw: st.DrawFn) -> Source:
     kind = draw(st.sampled_from(["csv", "csv", "csv", "parquet", "json", "folders"]))
     written = draw(st.sampled_from(["utf-8", "utf-8", "utf-8-sig", "iso-8859-1", "windows-1252", "utf-16"]))
     declared = draw(st.sampled_from([None, None, written.upper().removesuffix("-SIG"), "ISO-8859-1", "UTF-16"]))
+    names = draw(st.lists(NAME, min_size=5, max_size=5, unique=True))
+    if kind == "folders":
+        names[1] = "shop"
     return Source(
         kind=kind,
-        names=draw(st.lists(NAME, min_size=5, max_size=5, unique=True)),
+        names=names,
         keys=draw(st.lists(st.tuples(KEY, KEY), min_size=1, max_size=4, unique=True)),
         amount=draw(st.sampled_from(sorted(AMOUNTS))),
         level=draw(st.sampled_from([3, 700, 990, 12_000, 1_100_000])),
@@ -150,6 +156,15 @@ def write(source: Source, folder: Path) -> tuple[str, dict[str, str]]:
         lines = [json.dumps(dict(zip(source.names, row, strict=True)), ensure_ascii=False) for row in texts]
         (folder / "s.json").write_text("\n".join(lines), encoding="utf-8")
         return str(folder / "s.json"), {}
+    if source.kind == "folders":
+        for store in {store for store, _ in source.keys}:
+            inside = folder / "s" / f"shop={quote(store, safe='')}"
+            inside.mkdir(parents=True)
+            columns = zip(*[row for row in texts if row[1] == store], strict=True)
+            arrays = [pa.array(list(column)) for place, column in enumerate(columns) if place != 1]
+            names = [name for place, name in enumerate(source.names) if place != 1]
+            pq.write_table(pa.Table.from_arrays(arrays, names), inside / "a.parquet")
+        return str(folder / "s"), {}
     table = pa.Table.from_arrays([pa.array(list(column)) for column in zip(*texts, strict=True)], source.names)
     pq.write_table(table, folder / "s.parquet")
     return str(folder / "s.parquet"), {}
