@@ -20,6 +20,8 @@ _BOMS = ((codecs.BOM_UTF8, "UTF-8"), (codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BO
          (codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"))  # fmt: skip
 _LETTERS = "äöüßéèêëáàâãåçñíìîïóòôõúùûøæœýÿ"
 _USUAL = frozenset(_LETTERS + _LETTERS.upper() + "€’‘–—“”„°§ºª£½²³´·¿¡«»®©\u00a0")
+_JAVA = {"utf-16-le": "UTF-16LE", "utf-16-be": "UTF-16BE", "utf-32-le": "UTF-32LE", "utf-32-be": "UTF-32BE",
+         "utf-8-sig": "UTF-8", "ascii": "US-ASCII", "mac-roman": "x-MacRoman"}  # fmt: skip
 _CODECS = {"gz": "gzip", "bz2": "bz2", "zst": "zstd", "lz4": "lz4"}
 
 
@@ -69,6 +71,21 @@ def encoding_problem(content: bytes, declared: str, complete: bool = True) -> En
     if place is None and expected == "iso8859-1" and (guess := _single_byte(content)) != "ISO-8859-1":
         return _problem(content, next(n for n, byte in enumerate(content) if 0x80 <= byte <= 0x9F), guess)
     return None if place is None else _problem(content, place, _single_byte(content))
+
+
+def java_encoding(name: str) -> str:
+    """An encoding under a name that Java knows; names that Python does not know are taken for Java's.
+
+    >>> java_encoding("latin-1"), java_encoding("UTF-8"), java_encoding("utf_16_le")
+    ('iso8859-1', 'UTF-8', 'UTF-16LE')
+    """
+    try:
+        codec = codecs.lookup(name).name
+    except LookupError:
+        return name
+    if name.lower() in (codec, codec.replace("iso8859", "iso-8859")):
+        return name
+    return _JAVA.get(codec, codec)
 
 
 def arrow_path(path: str, s3: S3Settings | None) -> tuple[FileSystem, str] | None:

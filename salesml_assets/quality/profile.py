@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,8 @@ def amount_problems(profile: Profile, delivered: DataFrame, settings: Settings) 
     found = {}
     for name, (key, expression) in profile.styled.items():
         counts = {str(style): int(rows) for style, rows in kept.groupby(name)["rows"].sum().items()}
-        if amount_problem(expression, counts, {}) is None:
+        plain = re.sub(r"^`(\w+)`$", r"\1", expression)
+        if amount_problem(plain, counts, {}) is None:
             continue
         value = F.trim(F.expr(expression))
         distinct = (
@@ -117,7 +119,7 @@ def amount_problems(profile: Profile, delivered: DataFrame, settings: Settings) 
         for style in counts:
             rows = distinct.where(F.col("style").eqNullSafe(style)).orderBy(F.length("value"), "value").limit(3)
             samples[style] = [row["value"] for row in rows.collect()]
-        problem = amount_problem(expression, counts, samples)
+        problem = amount_problem(plain, counts, samples)
         assert problem is not None
         found[key] = problem
     return found

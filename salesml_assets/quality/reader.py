@@ -18,7 +18,14 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from salesml_assets.config.settings import ConfigurationError, S3Settings
-from salesml_assets.quality.encoding import SAMPLE_BYTES, EncodingProblem, arrow_path, encoding_problem, read_bytes
+from salesml_assets.quality.encoding import (
+    SAMPLE_BYTES,
+    EncodingProblem,
+    arrow_path,
+    encoding_problem,
+    java_encoding,
+    read_bytes,
+)
 from salesml_assets.quality.files import (
     SourceFiles,
     first_line,
@@ -240,7 +247,8 @@ def _with_zones(frame: DataFrame, zones: list[dict[str, str]]) -> DataFrame:
 
 def _read_csv(spark: SparkSession, source: Source, files: SourceFiles) -> DataFrame:
     options = CSV_OPTIONS | source.options
-    encoding = options.get("encoding") or options.get("charset") or "UTF-8"
+    encoding = java_encoding(options.get("encoding") or options.get("charset") or "UTF-8")
+    options = {name: value for name, value in options.items() if name != "charset"} | {"encoding": encoding}
     limit = max(SAMPLE_BYTES // 16, min(SAMPLE_BYTES, 64 * SAMPLE_BYTES // len(files.paths)))
     groups = group_by_head(files.paths, lambda file: _csv_head(spark, source, file, encoding, limit))
     heads = list(groups)

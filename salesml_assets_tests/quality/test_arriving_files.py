@@ -165,10 +165,8 @@ def test_any_column_name_passes(kind: str, spark: SparkSession, source_settings:
     assert set(ODD) == set(taken.summary.columns)
     assert taken.table("quarantined_sales")["_reasons"].tolist() == [["invalid_date"]]
     stored = taken.lake.columns("raw_sales")
-    assert {"Order_Date", "Valor_Total_R$", "Cód._Produto", "Menge (1)".replace(" (", "_").replace(")", "")} <= set(
-        stored
-    )
-    assert len(stored) == len(ODD) + 1 + (kind != "parquet")
+    assert {"Order_Date", "Valor_Total_R$", "Cód._Produto", "Menge_1"} <= set(stored)
+    assert len(stored) == len(ODD) + 1 + (kind == "csv")
 
 
 def test_names_that_differ_in_case_alone_have_to_be_told_apart(
