@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from salesml_assets.checks.base import ERROR, WARN, Finding
 from salesml_assets.config.settings import Settings
 from salesml_assets.names import QUARANTINED_SALES, RAW_SALES, SALES
-from salesml_assets.quality.remedies import rejected_sentence
 from salesml_assets.resources.lake import Lake
 
 SALES_CHECKS = {
@@ -20,6 +19,8 @@ INTERNAL = ("_reasons", "_month")
 
 def measure_rejected(tables: Lake, settings: Settings) -> Iterator[Finding]:
     """The share of rejected rows, the reasons, and what to do about them."""
+    from salesml_assets.quality.remedies import rejected_sentence
+
     lake = tables.tables
     delivered, rejected = lake.size(RAW_SALES).rows, lake.size(QUARANTINED_SALES).rows
     share, limit = rejected / delivered if delivered else 0.0, settings.quality.error_share
