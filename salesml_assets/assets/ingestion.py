@@ -130,6 +130,7 @@ def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         calendar = business_calendar(daily_rows(sales, settings.forecast.target), settings.forecast.frequency)
         with input_errors_are_final():
             planned = read_planned(sales.sparkSession, settings, calendar)
+            series = series_of(sales, settings, calendar, planned)
         metadata: dict[str, Any] = {
             "first day": str(calendar.first),
             "last step": str(calendar.last),
@@ -137,6 +138,6 @@ def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             "closed weekdays": [WEEKDAYS[day] for day in calendar.closed_weekdays],
             "closed days": [str(day) for day in calendar.closed_days],
         }
-        return dg.Output(series_of(sales, settings, calendar, planned), metadata=metadata)
+        return dg.Output(series, metadata=metadata)
 
     return [raw_sales, sort_rows, sales_series]

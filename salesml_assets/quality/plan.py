@@ -39,7 +39,7 @@ def open_plan(spark: SparkSession, settings: Settings) -> DataFrame:
     options = planned.options
     if options is None:
         options = sales.options if planned.format == sales.format else {}
-    entries = {f"{SECTION}.columns": name for name in planned.columns}
+    entries = {f"{SECTION}.columns.{name}": name for name in planned.columns}
     check_store(settings, planned.path, f"{SECTION}.path")
     source = Source(planned.path, planned.format, options, SECTION, settings.s3, entries)
     return at_local_time(read_table(spark, source), settings)

@@ -296,7 +296,13 @@ def _csv_head(spark: SparkSession, source: Source, file: str, encoding: str, lim
     text = content.decode(encoding, "replace").removeprefix("\ufeff")
     if "\x00" in text:
         raise source.wrong("format", f"{file!r} is not CSV")
-    return re.split(r"\r\n|\r|\n", text, maxsplit=1)[0]
+    head = re.split(r"\r\n|\r|\n", text, maxsplit=1)[0]
+    if re.fullmatch(r"sep=.", head):
+        raise source.wrong(
+            "path",
+            f"{short(file)!r} begins with Excel's line {head!r}: remove it, and set {source.section}.options.sep",
+        )
+    return head
 
 
 def encoding_error(source: Source, file: str, problem: EncodingProblem, encoding: str) -> ConfigurationError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from pyspark.sql import functions as F
 
-from salesml_assets.config.settings import Settings
+from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.forecasting.calendar import BusinessCalendar, business_calendar, series_keys
 from salesml_assets.forecasting.series_id import ESCAPE, SEPARATOR
 
@@ -134,6 +134,13 @@ def _closed_steps(spark: SparkSession, calendar: BusinessCalendar) -> DataFrame:
 
 
 def _fill_covariates(series: DataFrame, planned: DataFrame, names: list[str]) -> DataFrame:
+    kinds, planned_kinds = dict(series.dtypes), dict(planned.dtypes)
+    for name in names:
+        if name in kinds and kinds[name] != planned_kinds[name]:
+            raise ConfigurationError(
+                f"forecast.known_future.columns: {name!r} is {kinds[name]} in the sales and {planned_kinds[name]} in "
+                "forecast.known_future.path: it has to be numbers in both, or text in both"
+            )
     on = [name for name in planned.columns if name not in names]
     renamed = planned.select(*on, *[F.col(name).alias(f"_planned_{name}") for name in names])
     filled = series.join(renamed, on, "left")
