@@ -57,6 +57,7 @@ def test_what_windows_and_excel_leave_is_no_data(spark: SparkSession, source_set
             b"date,item,qty\n2024-07-01,A,1\n",
             r"2024-07.csv' has no column for .*quantity \('units'\)",
         ),
+        ("sales-2024-07.csv", b"sep=;\r\ndate;item;units\r\n", r"begins with Excel's line 'sep=;'"),
         ("sales.xlsx", b"PK\x03\x04\x14\x00\x06\x00", r"sales.xlsx' is not CSV but an Excel workbook"),
     ],
 )

@@ -222,3 +222,18 @@ def test_a_plan_is_read_as_the_sales_are(how: str, spark: SparkSession, source_s
     found = plan_coverage(taken.lake.read(spark, "sales_series"), settings, taken.calendar, planned)
     assert (found.cells, found.covered, found.strangers) == (4 * 14, 4 * 12, 1)
     assert found.unseen == {"campaign": ["influencer"]}
+
+
+def test_a_covariate_is_a_number_in_both_or_text_in_both(
+    spark: SparkSession, source_settings: Made, tmp_path: Path
+) -> None:
+    file = write_rows(
+        tmp_path / "sales.csv", ["date", "item", "units", "promo"], [(day, "A", 3, 1) for day in days(182)]
+    )
+    plan = write_rows(tmp_path / "plan.csv", ["date", "item", "promo"], [(day, "A", "flyer") for day in days(200)])
+    known = {"path": str(plan), "format": "csv", "columns": ["promo"]}
+    settings = source_settings(
+        sales={"path": str(file), "format": "csv", "columns": COLUMNS}, forecast={"known_future": known}
+    )
+    with pytest.raises(ConfigurationError, match=r"^forecast.known_future.columns: 'promo' is double in the sales and"):
+        take_in(spark, settings)
