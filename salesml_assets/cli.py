@@ -16,6 +16,7 @@ import typer
 
 from salesml_assets.config.loading import load_settings, overlay_settings
 from salesml_assets.config.settings import ConfigurationError, Settings
+from salesml_assets.intake_cli import add_commands
 from salesml_assets.names import RAW_SALES
 from salesml_assets.runs.project import WORKSPACE, BusyError, enter_project, run_lock
 from salesml_assets.text import masked
@@ -35,6 +36,7 @@ export_app = typer.Typer(no_args_is_help=True, help="Export results from the lak
 models_app = typer.Typer(no_args_is_help=True, help="Versions of the production model.")
 app.add_typer(export_app, name="export")
 app.add_typer(models_app, name="models")
+add_commands(app)
 
 
 @app.command()
@@ -188,7 +190,7 @@ def _run(
         close_lost_runs(instance)
         request = RetrainRun(home, select)
         first = None
-        if RAW_SALES in request.names:
+        if RAW_SALES in request.names and since is None:
             show("checking the source ...")
             first = _first_month(stack, settings)
         months = request.months(since, first)
@@ -220,7 +222,7 @@ def _simulate(stack: ExitStack, home: Path, simulation: Simulation, settings: Se
     console = stack.enter_context(_own_console())
     with _spinner(console) as show:
         replay = Replay(simulation, settings, root, home, show)
-        with _errors_in(SPARK_LOG):
+        with errors_in(SPARK_LOG):
             session = stack.enter_context(spark_session(settings))
         try:
             for state in replay.run(session):
@@ -242,21 +244,27 @@ def _first_month(stack: ExitStack, settings: Settings) -> str:
     The run continues with the Spark session that is started here.
     """
     from salesml_assets.quality.source import preflight
+    from salesml_assets.quality.store_access import check_store
     from salesml_assets.spark.session import spark_session
 
-    with _errors_in(SPARK_LOG):
+    # Seconds before Java starts, where Java would take minutes to give up.
+    check_store(settings, settings.lake.root, "lake.root")
+    check_store(settings, settings.sales.path, "sales.path")
+    with errors_in(SPARK_LOG):
         session = stack.enter_context(spark_session(settings))
-    return f"{preflight(session, settings).first_date:%Y-%m}"
+    return preflight(session, settings).first_month
 
 
 def _print_failures(progress: Progress) -> int:
     """Prints to standard error why the run failed; returns the exit code."""
+    from salesml_assets.runs.progress import CHECK_FAILED
+
     if progress.interrupted:
         _print_error("interrupted")
         return INTERRUPTED
     for failure in progress.failures:
-        wrong_settings = failure.kind == ConfigurationError.__name__
-        _print_error(failure.message if wrong_settings else f"{failure.step} failed: {failure.kind}: {failure.message}")
+        says_it_all = failure.kind in (ConfigurationError.__name__, CHECK_FAILED)
+        _print_error(failure.message if says_it_all else f"{failure.step} failed: {failure.kind}: {failure.message}")
     kinds = {failure.kind for failure in progress.failures}
     return USAGE_ERROR if kinds == {ConfigurationError.__name__} else FAILED
 
@@ -271,7 +279,7 @@ def _own_console() -> Iterator[Console]:
 
 
 @contextmanager
-def _errors_in(file: Path) -> Iterator[None]:
+def errors_in(file: Path) -> Iterator[None]:
     """Redirects standard error to a file for processes started inside: Java and its Python workers are verbose."""
     file.parent.mkdir(parents=True, exist_ok=True)
     terminal = os.dup(2)

@@ -10,6 +10,7 @@ import dagster as dg
 from salesml_assets.assets.errors import input_errors_are_final
 from salesml_assets.config.settings import Settings
 from salesml_assets.names import MONTHS_TAGS, RAW_SALES, SOURCE_FILE
+from salesml_assets.quality.store_access import check_store
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Table
 from salesml_assets.resources.spark import SparkResource
@@ -54,22 +55,28 @@ def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     )
     def raw_sales(context: dg.AssetExecutionContext, spark: SparkResource, files: FileStore) -> dg.Output[Table]:
         from salesml_assets.quality.mapping import MONTH, UNDATED, with_month
+        from salesml_assets.quality.names import delivered_names, for_lake
         from salesml_assets.quality.source import preflight, read_source
         from salesml_assets.quality.split import applicable_rules
 
+        loaded = months_of(context)
         with input_errors_are_final():
-            summary = preflight(spark.session, settings)
+            check_store(settings, settings.lake.root, "lake.root")
+            check_store(settings, settings.sales.path, "sales.path")
+            summary = preflight(spark.session, settings, loaded)
             delivered = with_month(read_source(spark.session, settings), settings, settings.today)
         rules = {rule.name: rule.description for rule in applicable_rules(delivered, settings)}
         facts = {"rows": summary.rows, "left_out": summary.left_out, "rules": rules}
         files.write(json.dumps(facts, indent=2), RAW_SALES, context.run.run_id, SOURCE_FILE)
         context.log.info(f"{summary.rows:,} rows from {summary.first_date} to {summary.last_date}")
-        loaded = months_of(context)
+        for note in summary.notes:
+            if note.kind == "suspicious":
+                context.log.warning(f"{note.key}: {note.text}")
         if loaded is not None:
             delivered = delivered.where(delivered[MONTH].isin([*loaded, UNDATED]))
         metadata: dict[str, Any] = {
             "source": settings.sales.path,
-            "rows in the source": summary.rows,
+            "rows read" if loaded else "rows in the source": summary.rows,
             "rows left out by sales.filter": summary.left_out,
             "first day": str(summary.first_date),
             "last day": str(summary.last_date),
@@ -77,7 +84,12 @@ def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         metadata |= {
             f"{kind} months": context.run_tags[tag] for kind, tag in MONTHS_TAGS.items() if tag in context.run_tags
         }
-        return dg.Output(delivered, metadata=metadata)
+        stored = for_lake(delivered)
+        if renamed := delivered_names(stored):
+            metadata["delivered names"] = renamed
+        if doubts := [f"{note.key}: {note.text}" for note in summary.notes if note.kind == "suspicious"]:
+            metadata["suspicious"] = doubts
+        return dg.Output(stored, metadata=metadata)
 
     @dg.multi_asset(
         name="sort_rows",
@@ -100,12 +112,13 @@ def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         },
     )
     def sort_rows(raw_sales: Table) -> Iterator[dg.Output[Table]]:
+        from salesml_assets.quality.names import as_delivered, for_lake
         from salesml_assets.quality.split import accepted_rows, judge, quarantined_rows
 
         with input_errors_are_final():
-            judged = judge(raw_sales, settings, settings.today).persist()
+            judged = judge(as_delivered(raw_sales), settings, settings.today).persist()
         yield dg.Output(accepted_rows(judged), "sales")
-        yield dg.Output(quarantined_rows(judged), "quarantined_sales")
+        yield dg.Output(for_lake(quarantined_rows(judged)), "quarantined_sales")
         judged.unpersist()
 
     @dg.asset(
@@ -123,6 +136,7 @@ def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         calendar = business_calendar(daily_rows(sales, settings.forecast.target), settings.forecast.frequency)
         with input_errors_are_final():
             planned = read_planned(sales.sparkSession, settings, calendar)
+            series = series_of(sales, settings, calendar, planned)
         metadata: dict[str, Any] = {
             "first day": str(calendar.first),
             "last step": str(calendar.last),
@@ -130,6 +144,6 @@ def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             "closed weekdays": [WEEKDAYS[day] for day in calendar.closed_weekdays],
             "closed days": [str(day) for day in calendar.closed_days],
         }
-        return dg.Output(series_of(sales, settings, calendar, planned), metadata=metadata)
+        return dg.Output(series, metadata=metadata)
 
     return [raw_sales, sort_rows, sales_series]

@@ -38,6 +38,16 @@ class Finding:
 Measure = Callable[[Lakehouse, Settings], Iterator[Finding]]
 
 
+def in_turn(*measures: Measure) -> Measure:
+    """One measure that makes the findings of several."""
+
+    def all_of_them(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
+        for measure in measures:
+            yield from measure(lake, settings)
+
+    return all_of_them
+
+
 def table_checks(
     asset: str, checks: dict[str, str], measure: Measure, settings: Settings, blocking: tuple[str, ...] = ()
 ) -> dg.AssetChecksDefinition:
@@ -57,17 +67,22 @@ def table_checks(
 
     @dg.multi_asset_check(name=f"check_{asset}", specs=specs)
     def check(context: dg.AssetCheckExecutionContext, tables: Lake) -> Iterator[dg.AssetCheckResult]:
-        for finding in measure(tables.tables, settings):
-            yield dg.AssetCheckResult(
-                check_name=finding.check,
-                asset_key=asset,
-                passed=finding.passed,
-                severity=finding.severity,
-                metadata=finding.measured,
-                description=None if finding.passed else finding.description,
-            )
+        yield from results(measure(tables.tables, settings), asset)
 
     return check
+
+
+def results(findings: Iterator[Finding], asset: str) -> Iterator[dg.AssetCheckResult]:
+    """Findings on an asset as Dagster's results."""
+    for finding in findings:
+        yield dg.AssetCheckResult(
+            check_name=finding.check,
+            asset_key=asset,
+            passed=finding.passed,
+            severity=finding.severity,
+            metadata=finding.measured,
+            description=None if finding.passed else finding.description,
+        )
 
 
 def schema_finding(lake: Lakehouse, name: str, expected: dict[str, str]) -> Finding:

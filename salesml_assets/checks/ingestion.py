@@ -13,9 +13,16 @@ from salesml_assets.checks.base import (
     ERROR,
     WARN,
     Finding,
+    in_turn,
     schema_finding,
     table_checks,
     unique_finding,
+)
+from salesml_assets.checks.intake import (
+    SALES_CHECKS,
+    measure_outliers,
+    measure_rejected,
+    plan_checks,
 )
 from salesml_assets.config.settings import Settings
 from salesml_assets.lake.aggregate import Partial, added_up, counted, latest_day
@@ -41,10 +48,12 @@ def ingestion_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
                 "row_conservation": "Accepted and quarantined rows are together what was delivered.",
                 "required_values": "No accepted row lacks its date, its keys or the target.",
                 "freshness": "The newest sale is not too old.",
+                **SALES_CHECKS,
             },
-            measure_sales,
+            in_turn(measure_sales, measure_rejected, measure_outliers),
             settings,
-            blocking=("schema", "row_conservation", "required_values"),
+            # Those on `sales` stop what is made of it; what is downstream of the quarantine alone is nothing.
+            blocking=("schema", "row_conservation", "required_values", *SALES_CHECKS),
         ),
         table_checks(
             QUARANTINED_SALES,
@@ -68,6 +77,7 @@ def ingestion_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
             settings,
             blocking=("schema", "unique_keys", "complete_calendar", "amount_conservation"),
         ),
+        *plan_checks(settings),
     ]
 
 

@@ -23,6 +23,17 @@ class ConfigurationError(ValueError):
     """A setting is invalid; the message names the key and says how to fix it."""
 
 
+def known_timezone(value: str) -> str:
+    """The name of a time zone.
+
+    Raises:
+        ValueError: There is no such zone.
+    """
+    if value not in zoneinfo.available_timezones():
+        raise ValueError(f"{value!r} is not a time zone, such as 'America/Sao_Paulo'")
+    return value
+
+
 class Section(BaseModel):
     """A section of the settings: unknown keys are errors."""
 
@@ -50,6 +61,11 @@ class SalesSettings(Section):
     options: dict[str, str] = Field(default_factory=dict, description="Further options of Spark's reader (sep, ...).")
     columns: ColumnSettings = Field(default_factory=ColumnSettings, description="The column mapping.")
     filter: str | None = Field(None, description="SQL condition on the source: rows that do not meet it are ignored.")
+    timezone: str | None = Field(
+        None,
+        description="Time zone of the shop, such as America/Sao_Paulo: instants become days in it. Default: the zone "
+        "that the file's metadata name, else UTC.",
+    )
     gaps: Literal["zero", "unknown"] = Field(
         "zero", description="A day without a row: nothing sold (zero), or unknown (neither trained on nor scored)."
     )
@@ -64,6 +80,11 @@ class SalesSettings(Section):
         pattern=r"^\d{4}-(0[1-9]|1[0-2])$",
         description="First monthly partition; earlier dates are rejected.",
     )
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_timezone(cls, value: str | None) -> str | None:
+        return None if value is None else known_timezone(value)
 
 
 class RuleSettings(Section):
@@ -87,10 +108,15 @@ class QualitySettings(Section):
         description="Robust z-score of an amount's logarithm within its product beyond which it is an outlier.",
     )
     outlier_action: Literal["flag", "reject"] = Field("flag", description="Keep and flag outliers, or reject them.")
+    outlier_share: float = Field(
+        0.5, gt=0, le=1, description="Share of the target in flagged outliers from which the run stops; 1: never."
+    )
     disable: list[str] = Field(default_factory=list, description="Names of default rules that are switched off.")
     rules: list[RuleSettings] = Field(default_factory=list, description="Rules of your own.")
     warn_share: float = Field(0.05, ge=0, le=1, description="Share of quarantined rows from which the check warns.")
-    error_share: float = Field(0.5, ge=0, le=1, description="Share of quarantined rows from which the run stops.")
+    error_share: float = Field(
+        0.5, ge=0, le=1, description="Share of quarantined rows from which the run stops; 1: never."
+    )
 
 
 class KnownFutureSettings(Section):
@@ -98,6 +124,10 @@ class KnownFutureSettings(Section):
 
     path: str | None = Field(None, description="File with the planned values: key and date columns as in the sales.")
     format: Literal["parquet", "csv", "json", "delta"] = Field("parquet", description="Format of that file.")
+    options: dict[str, str] | None = Field(
+        None,
+        description="Options of Spark's reader for that file; default: sales.options where the format is the same.",
+    )
     columns: list[str] = Field(default_factory=list, description="Columns known in advance, numbers or text.")
 
 
@@ -219,9 +249,7 @@ class AutomationSettings(Section):
     @field_validator("timezone")
     @classmethod
     def _known_timezone(cls, value: str) -> str:
-        if value not in zoneinfo.available_timezones():
-            raise ValueError(f"{value!r} is not a time zone, such as 'America/Sao_Paulo'")
-        return value
+        return known_timezone(value)
 
 
 class DriftSettings(Section):

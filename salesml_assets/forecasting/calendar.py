@@ -10,14 +10,20 @@ import datetime as dt
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import polars as pl
+from scipy.stats import binom
 
 from salesml_assets.config.settings import Settings
 
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+IMPLAUSIBLE = 0.001
+HABIT_WEEKS = (5, 13)  # windows in which a weekday's habit shows: a recent change, and a lasting one
+BUSY_WEEKS = 53  # window of the rate at which the business sells at all
+MIN_WEEKS = 3
 # A business whose ordinary day has this many rows has an empty one by chance less than once in a thousand (Poisson).
-ROWS_THAT_MAKE_ZERO_IMPLAUSIBLE = -math.log(0.001)
+ROWS_THAT_MAKE_ZERO_IMPLAUSIBLE = -math.log(IMPLAUSIBLE)
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,11 @@ class BusinessCalendar:
 def business_calendar(daily: pd.DataFrame, frequency: str) -> BusinessCalendar:
     """Recognises when the business trades.
 
-    A day without a sale counts as closed when its weekday has been empty in at least four of the last five
-    weeks (or in nearly all weeks around it), or when so many rows are usual on that weekday that an empty
-    day is no accident (Poisson probability under 0.001).
+    A day without a sale counts as closed when its weekday was empty in at least four of five weeks, or in most of
+    thirteen, and so many empty ones are no accident where the business sells as often as it does (binomial
+    probability under 0.001 by its busiest weekday): a shop that sells something once a week is never closed. It also
+    counts as closed when so many rows are usual on that weekday that an empty day is no accident (Poisson). A weekday
+    that is closed at the end of the data is closed ahead, by the same windows.
 
     Args:
         daily: One row per day with a delivered row: `date`, `rows` (rows that moved anything), sorted or not.
@@ -73,25 +81,45 @@ def business_calendar(daily: pd.DataFrame, frequency: str) -> BusinessCalendar:
     first, last = days[0].date(), days[-1].date()
     if week_end is not None and dates.day_of_week.nunique() == 1:
         return BusinessCalendar(first, last, week_end)
-    weekday = pd.Series(days.day_of_week, index=days)
-    closed = pd.Series(False, index=days)
+    filled = (rows > 0).to_numpy()
+    busiest = np.max(
+        [_shares(filled[first::7], len(days) // 7 + 1, BUSY_WEEKS) for first in range(min(7, len(days)))], axis=0
+    )
+    closed = np.zeros(len(days), dtype=bool)
     closed_weekdays = []
-    for day in range(7):
-        on_day = rows[weekday == day]
-        if len(on_day) < 3:
+    for start in range(min(7, len(days))):
+        on_day, weeks = filled[start::7], np.arange(start, len(days), 7)
+        if len(on_day) < MIN_WEEKS:
             continue
+        by_habit = np.zeros(len(on_day), dtype=bool)
+        for window in HABIT_WEEKS:
+            size = min(window, len(on_day))
+            share = _shares(on_day, len(on_day), window)
+            accident = binom.cdf(np.rint(share * size), size, np.minimum(busiest[: len(on_day)], 0.99))
+            by_habit |= (share <= 0.2) & (accident < IMPLAUSIBLE)
+        counts_on_day = pd.Series(rows.to_numpy()[start::7])
         # Centred windows of a quarter: a shop that starts to open on Sundays changes from then on.
-        empty_share = (on_day == 0).astype(float).rolling(13, center=True, min_periods=3).mean()
-        usual = on_day.where(on_day > 0).rolling(13, center=True, min_periods=1).median().fillna(0.0)
-        closed[on_day.index] = (on_day == 0) & ((empty_share >= 0.8) | (usual > ROWS_THAT_MAKE_ZERO_IMPLAUSIBLE))
-        if (on_day.tail(5) == 0).mean() >= 0.8 and len(on_day) >= 5:
-            closed_weekdays.append(day)
+        usual = counts_on_day.where(on_day).rolling(13, center=True, min_periods=1).median().fillna(0.0).to_numpy()
+        mostly_open = _shares(on_day, len(on_day), HABIT_WEEKS[-1]) >= 0.75
+        by_volume = mostly_open & (usual > ROWS_THAT_MAKE_ZERO_IMPLAUSIBLE)
+        closed[weeks] = ~on_day & (by_habit | by_volume)
+        if by_habit[-1] and (~on_day[-HABIT_WEEKS[0] :]).mean() >= 0.8:
+            closed_weekdays.append(int(days[start].day_of_week))
+    closed_weekdays.sort()
     if len(closed_weekdays) == 7:
         closed_weekdays = []
-    closed_days = tuple(stamp.date() for stamp in closed.index[closed])
+    closed_days = tuple(stamp.date() for stamp in days[closed])
     if week_end is not None:
         last = _last_complete_week(last, week_end, set(closed_weekdays))
     return BusinessCalendar(first, last, week_end, closed_days, tuple(closed_weekdays))
+
+
+def _shares(filled: np.ndarray, length: int, window: int) -> np.ndarray:
+    """The share of filled weeks in the window around each of `length` weeks; at the ends the window stays whole."""
+    sums = np.concatenate([[0], np.cumsum(filled)])
+    size = min(window, len(filled))
+    starts = np.clip(np.arange(length) - size // 2, 0, len(filled) - size)
+    return (sums[starts + size] - sums[starts]) / size
 
 
 def _week_end(dates: pd.DatetimeIndex, frequency: str) -> int | None:

@@ -26,6 +26,7 @@ TITLE_WIDTH, FACT_WIDTH, ERROR_WIDTH, SLACK_WIDTH = 120, 600, 300, 600
 ERROR_LINES = 4
 _JAVA_STACK = re.compile(r"\n\s*(?:at [\w.$]+\(|(?:JVM|Driver) stacktrace:)")
 _PYTHON_STACK = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t].*(?:\n|$))*")
+_DAGSTER = re.compile(r"^Dagster\w+Error: ")  # says nothing that the message does not
 _MODULE = re.compile(r"^(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_]\w*: )")
 
 
@@ -187,7 +188,8 @@ def short_error(text: str) -> str:
     'SparkException: no s3a://***@bucket'
     """
     without_stacks = _JAVA_STACK.split(_PYTHON_STACK.sub("", masked(text)), maxsplit=1)[0]
-    lines = [clean(line, ERROR_WIDTH) for line in _MODULE.sub("", without_stacks.strip()).splitlines()]
+    named = _DAGSTER.sub("", _MODULE.sub("", without_stacks.strip()))
+    lines = [clean(line, ERROR_WIDTH) for line in named.splitlines()]
     return "\n".join([line for line in lines if line][:ERROR_LINES]) or "no reason given"
 
 

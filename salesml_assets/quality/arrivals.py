@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.lake.store import UNDATED, Lakehouse
-from salesml_assets.quality.files import hidden
+from salesml_assets.quality.files import hidden, no_data
 from salesml_assets.quality.fingerprints import row_hashes
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ def _local_files(path: str) -> Iterable[Path]:
             yield root
             continue
         for file in root.rglob("*"):
-            if file.is_file() and not any(hidden(part) for part in file.relative_to(root).parts):
+            parts = file.relative_to(root).parts
+            if file.is_file() and not no_data(file.name) and not any(hidden(part) for part in parts):
                 yield file
 
 
@@ -127,7 +128,9 @@ def _list_s3(settings: Settings) -> dict[str, Listed]:
                 inside = name == folder or name.startswith(f"{folder}/")
                 if prefix != folder:
                     inside = fnmatch.fnmatchcase(name, folder) or fnmatch.fnmatchcase(name, f"{folder}/*")
-                if inside and entry["Size"] and not any(hidden(part) for part in name.removeprefix(prefix).split("/")):
+                parts = name.removeprefix(prefix).split("/")
+                data = not no_data(parts[-1]) and not any(hidden(part) for part in parts)
+                if inside and entry["Size"] and data:
                     stamp = f"{entry['Size']}-{entry['ETag']}"
                     found[f"{scheme}://{bucket}/{name}"] = Listed(
                         stamp, entry["Size"], entry["LastModified"].timestamp()
@@ -151,9 +154,11 @@ def _list_delta(settings: Settings) -> dict[str, Listed]:
 
 def _client(settings: Settings) -> Any:
     import boto3
+    from botocore.config import Config
 
-    # The credentials are found in the AWS_* variables.
-    return boto3.client("s3", endpoint_url=settings.s3.endpoint, region_name=settings.s3.region)
+    # The credentials are found in the AWS_* variables. A sensor cannot wait for minutes for a store that is away.
+    patience = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 2})
+    return boto3.client("s3", endpoint_url=settings.s3.endpoint, region_name=settings.s3.region, config=patience)
 
 
 @contextmanager
@@ -187,7 +192,7 @@ def read_state(address: str, listed: Listed, settings: Settings, store: Any) -> 
         rows = _read(address, settings, store)
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
         return known  # the run that loads it quarantines what cannot be read, or says what is wrong
-    month = _month(rows, address, settings.sales.columns.date)
+    month = _month(rows, address, settings.sales.columns.date, settings.sales.timezone)
     if month is None:
         return known
     # Half of each hash: the sum of so many rows still fits, and does not depend on their order.
@@ -222,8 +227,11 @@ def _content(address: str, store: Any) -> bytes:
     return content
 
 
-def _month(rows: pl.DataFrame, address: str, date: str) -> pl.Series | None:
-    """The month of each row; None where the date is no column of the file nor of its folders' names."""
+def _month(rows: pl.DataFrame, address: str, date: str, zone: str | None = None) -> pl.Series | None:
+    """The month of each row; None where the date is no column of the file nor of its folders' names.
+
+    Instants are taken in the shop's zone; text with offsets is not, so its months count as unknown where a zone is set.
+    """
     import polars as pl
 
     column = next((name for name in rows.columns if name.lower() == date.strip("`").lower()), None)
@@ -232,9 +240,13 @@ def _month(rows: pl.DataFrame, address: str, date: str) -> pl.Series | None:
         value = next((value for name, value in folders.items() if name.lower() == date.lower()), None)
         return None if value is None else pl.repeat(_month_of_text(value), rows.height, eager=True)
     kind = rows[column].dtype
-    if kind == pl.Date or isinstance(kind, pl.Datetime):
+    if isinstance(kind, pl.Datetime) and kind.time_zone and zone:
+        text = rows[column].dt.convert_time_zone(zone).dt.strftime("%Y-%m")
+    elif kind == pl.Date or isinstance(kind, pl.Datetime):
         text = rows[column].dt.strftime("%Y-%m")
     elif kind == pl.String:
+        if zone and rows[column].str.contains(r"\d{1,2}:\d{2}.*(Z|[+-]\d{2}(:?\d{2})?)\s*$").any():
+            return None
         text = rows[column].str.strip_chars().str.extract(r"^(\d{4}-\d{2})-\d{2}")
     else:
         return None

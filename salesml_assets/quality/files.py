@@ -6,6 +6,7 @@ The files are grouped by what their heads say, so that each group is read with i
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 READERS = 8
+# What Windows, Excel, browsers and people leave in a folder of data.
+_NO_DATA = re.compile(
+    r"~\$.*|desktop\.ini|(eh)?thumbs\.db|(readme|leia-?me|liesmich|license)(\..*)?|.*~"
+    r"|.*\.(tmp|temp|part|partial|crdownload|download|filepart|swp|bak|lock|lck|ini|lnk|url|md|rtf|docx?|pdf|crc|sha\d*|md5)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -28,11 +35,13 @@ class SourceFiles:
         paths: Addresses of the files, sorted; empty and hidden ones left out.
         nested: Whether some lie in subfolders that are no `name=value` partitions.
         root: The folder that holds them all; None for single files and for several folders.
+        left_out: Addresses of files that are no data by their names.
     """
 
     paths: list[str]
     nested: bool
     root: str | None
+    left_out: list[str]
 
 
 def is_delta_table(spark: SparkSession, path: str) -> bool:
@@ -50,7 +59,7 @@ def list_files(spark: SparkSession, path: str) -> SourceFiles:
     found = system.globStatus(hadoop_path(spark, path))
     if not found:
         raise FileNotFoundError(path)
-    paths, nested, roots = [], False, []
+    paths, left_out, nested, roots = [], [], False, []
     for status in found:
         root = status.getPath().toString()
         if not status.isDirectory():
@@ -60,11 +69,27 @@ def list_files(spark: SparkSession, path: str) -> SourceFiles:
         below = system.listFiles(status.getPath(), True)
         while below.hasNext():
             file = below.next()
-            parts = file.getPath().toString().removeprefix(root).strip("/").split("/")
-            if file.getLen() > 0 and not any(hidden(part) for part in parts):
-                paths.append(file.getPath().toString())
-                nested |= any("=" not in part for part in parts[:-1])
-    return SourceFiles(sorted(paths), nested, roots[0] if len(found) == len(roots) == 1 else None)
+            address = file.getPath().toString()
+            parts = address.removeprefix(root).strip("/").split("/")
+            if file.getLen() == 0 or any(hidden(part) for part in parts):
+                continue
+            if no_data(parts[-1]):
+                left_out.append(address)
+                continue
+            paths.append(address)
+            nested |= any("=" not in part for part in parts[:-1])
+    return SourceFiles(sorted(paths), nested, roots[0] if len(found) == len(roots) == 1 else None, sorted(left_out))
+
+
+def file_stamps(spark: SparkSession, path: str) -> list[str]:
+    """Address, size and time of change of all files behind a path: another list is another source."""
+    system, found = file_system(spark, path), []
+    for status in system.globStatus(hadoop_path(spark, path)) or []:
+        below = system.listFiles(status.getPath(), True)
+        while below.hasNext():
+            file = below.next()
+            found.append(f"{file.getPath().toString()} {file.getLen()} {file.getModificationTime()}")
+    return sorted(found)
 
 
 def group_by_head(paths: list[str], head: Callable[[str], str]) -> dict[str, list[str]]:
@@ -102,3 +127,21 @@ def first_line(spark: SparkSession, path: str, encoding: str) -> str:
 def hidden(name: str) -> bool:
     """Whether a file or folder of this name is no part of a source, as Spark has it."""
     return name.startswith(".") or (name.startswith("_") and "=" not in name)
+
+
+def no_data(name: str) -> bool:
+    """Whether a file of this name in a folder of data is none: a lock of Excel's, a note, half a download.
+
+    >>> no_data("~$sales.csv"), no_data("readme.txt"), no_data("sales.csv")
+    (True, True, False)
+    """
+    return _NO_DATA.fullmatch(name) is not None
+
+
+def short(path: str) -> str:
+    """A file's address as messages show it: its name, and the folder that it lies in.
+
+    >>> short("file:/data/inbox/sales-05.csv")
+    'inbox/sales-05.csv'
+    """
+    return "/".join(path.rstrip("/").split("/")[-2:])

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from salesml_assets.config.settings import KEYS, ConfigurationError, Settings
+from salesml_assets.quality.names import HEADER, ZONE, header, quoted
 from salesml_assets.quality.reader import CORRUPT, first_sentence
 
 if TYPE_CHECKING:
@@ -32,16 +33,8 @@ REASONS = "_reasons"
 ADDED = ("source", "unusable", "copy", "robust_z", "today", "is_return", "flags", "month", MONTH, REASONS)
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 ISO_DATE = r"^\s*\d{4}-\d{1,2}(-\d{1,2}([ T].*)?)?\s*$"
+WITH_OFFSET = r"[ T]\d{1,2}:\d{2}.*(Z|[+-]\d{2}(:?\d{2})?)\s*$"
 BASIC_DATE = r"^\s*\d{8}\s*$"
-
-
-def quoted(name: str) -> str:
-    """A column's name as Spark SQL reads it whatever it holds.
-
-    >>> quoted("unit price")
-    '`unit price`'
-    """
-    return "`" + name.replace("`", "``") + "`"
 
 
 def source_column(name: str, columns: Sequence[str]) -> str | None:
@@ -55,6 +48,24 @@ def source_column(name: str, columns: Sequence[str]) -> str | None:
     return next((column for column in columns if column.strip().lower() == name.strip().lower()), None)
 
 
+def column_of(entry: str, schema: T.StructType) -> str | None:
+    """The column of a frame that an entry names, as the file or as the frame has it; None where it names none.
+
+    Raises:
+        ValueError: Two columns of the file differ from the entry in case alone.
+    """
+    if entry in schema.names:
+        return entry
+    exact = [one.name for one in schema if header(one) == entry]
+    if len(exact) == 1:
+        return exact[0]
+    wanted = entry.strip().lower()
+    close = [one for one in schema if wanted in (header(one).strip().lower(), one.name.strip().lower())]
+    if len(close) > 1 and any(HEADER in (one.metadata or {}) for one in close):
+        raise ValueError(f"it may be {' or '.join(repr(one.name) for one in close)}")
+    return close[0].name if close else None
+
+
 def resolve(entry: str, frame: DataFrame) -> tuple[str, T.DataType]:
     """The Spark SQL expression that an entry means on a frame, and its type.
 
@@ -62,7 +73,7 @@ def resolve(entry: str, frame: DataFrame) -> tuple[str, T.DataType]:
         ValueError: The frame has no such column, and the entry is no expression over its columns; the message
             says why.
     """
-    column = source_column(entry, frame.columns)
+    column = column_of(entry, frame.schema)
     expression = entry if column is None else quoted(column)
     try:
         # In a struct beside another column neither an aggregate nor a generator of rows can pass.
@@ -105,7 +116,7 @@ def available_columns(settings: Settings, schema: T.StructType) -> dict[str, str
     Raises:
         ConfigurationError: An entry that was set, or is required, does not work on the source.
     """
-    return {name: expression for name, (expression, _) in _resolved(settings, _empty(schema)).items()}
+    return {name: expression for name, (expression, _) in resolved_columns(settings, _empty(schema)).items()}
 
 
 def known_future_columns(settings: Settings, columns: Sequence[str], mapped: Sequence[str] = ()) -> dict[str, str]:
@@ -134,6 +145,21 @@ def known_future_columns(settings: Settings, columns: Sequence[str], mapped: Seq
     return found
 
 
+def zone_of(field: T.StructField, settings: Settings) -> str | None:
+    """The time zone in which a column of instants becomes days: that of the settings, else that of the file."""
+    return settings.sales.timezone or (field.metadata or {}).get(ZONE)
+
+
+def at_local_time(frame: DataFrame, settings: Settings) -> DataFrame:
+    """The frame with its instants as the clock on the shop's wall shows them, for mapping and rules."""
+    local = {
+        one.name: F.from_utc_timestamp(F.col(quoted(one.name)), zone).cast("timestamp_ntz")
+        for one in frame.schema
+        if isinstance(one.dataType, T.TimestampType) and (zone := zone_of(one, settings))
+    }
+    return frame.withColumns(local) if local else frame
+
+
 def canonical(
     delivered: DataFrame, settings: Settings, *, reference: DataFrame | None = None, keep: Sequence[str] = ()
 ) -> DataFrame:
@@ -154,26 +180,29 @@ def canonical(
     Raises:
         ConfigurationError: The mapping does not work on these columns.
     """
-    resolved = _resolved(settings, delivered)
+    internal = {MONTH, *keep}
+    source = [F.col(quoted(name)) for name in delivered.columns if name not in internal]
+    original = delivered.withColumn("_delivered", F.struct(*source))
+    delivered = at_local_time(delivered, settings)
+    resolved = resolved_columns(settings, delivered)
+    local = at_local_time(original, settings)
     columns: list[Column] = []
     unusable: list[Column] = []
     for name, (expression, kind) in resolved.items():
         value = F.expr(expression)
         if name == "date":
-            columns.append(day_of(value, kind).alias(name))
+            columns.append(day_of(value, kind, settings.sales.timezone).alias(name))
         elif name in TEXTS:
             columns.append(text_of(value, kind).alias(name))
         else:
             amount = number_of(value, kind)
             columns.append(amount.alias(name))
             unusable.append((_delivered(value, kind) & amount.isNull()).alias(name))
-    internal = {MONTH, *keep}
-    source = [F.col(quoted(name)) for name in delivered.columns if name not in internal]
-    return delivered.select(
+    return local.select(
         *columns,
         *_covariates(delivered, settings, list(resolved), delivered if reference is None else reference),
         F.struct(*unusable).alias("unusable"),
-        F.struct(*source).alias("source"),
+        F.col("_delivered").alias("source"),
         *[F.col(quoted(name)) for name in keep],
     )
 
@@ -187,8 +216,17 @@ def month_of(date: Column, settings: Settings, today: dt.date) -> Column:
 
 def with_month(delivered: DataFrame, settings: Settings, today: dt.date) -> DataFrame:
     """The delivered rows with `_month`, the monthly partition to which each belongs ('undated' where to none)."""
-    expression, kind = _resolved(settings, delivered)["date"]
-    return delivered.withColumn(MONTH, month_of(day_of(F.expr(expression), kind), settings, today))
+    local = at_local_time(delivered, settings)
+    expression, kind = resolved_columns(settings, local)["date"]
+    if local is delivered:
+        return delivered.withColumn(
+            MONTH, month_of(day_of(F.expr(expression), kind, settings.sales.timezone), settings, today)
+        )
+    # Instants keep their values in the table: only the day is that of the shop.
+    original = delivered.withColumn("_delivered", F.struct(*[F.col(quoted(name)) for name in delivered.columns]))
+    day = day_of(F.expr(expression), kind, settings.sales.timezone)
+    dated = at_local_time(original, settings).withColumn(MONTH, month_of(day, settings, today))
+    return dated.select("_delivered.*", MONTH)
 
 
 def first_day(settings: Settings) -> dt.date:
@@ -196,16 +234,25 @@ def first_day(settings: Settings) -> dt.date:
     return dt.date.fromisoformat(f"{settings.sales.first_month}-01")
 
 
-def day_of(value: Column, kind: T.DataType) -> Column:
+def day_of(value: Column, kind: T.DataType, zone: str | None = None) -> Column:
     """A day from a date, a timestamp, or text and whole numbers as ISO 8601 has them (2011-12-09, 20111209).
 
-    A timestamp is taken at its own clock, text with an offset too. Text that holds less than a month, and
-    numbers such as Excel's or Unix time, are no dates: which they are cannot be told from the value.
+    A timestamp is taken at its own clock; so is text with an offset, unless a zone is given. Text that holds less than
+    a month, and numbers such as Excel's or Unix time, are no dates: which they are cannot be told from the value.
+
+    Args:
+        value: The value.
+        kind: Its type.
+        zone: The time zone in which text with an offset (2011-12-09T22:30:00Z) becomes a day.
     """
     if isinstance(kind, T.DateType | T.TimestampType | T.TimestampNTZType):
         return value.cast("date")
     text = text_of(value, kind)
-    iso = F.when(text.rlike(ISO_DATE), text.try_cast("timestamp_ntz").cast("date"))
+    own = text.try_cast("timestamp_ntz")
+    if zone is not None:
+        instant = F.from_utc_timestamp(text.try_cast("timestamp"), zone).cast("timestamp_ntz")
+        own = F.when(text.rlike(WITH_OFFSET), instant).otherwise(own)
+    iso = F.when(text.rlike(ISO_DATE), own.cast("date"))
     basic = F.when(text.rlike(BASIC_DATE), F.try_to_date(F.trim(text), "yyyyMMdd"))
     return F.coalesce(iso, basic)
 
@@ -236,7 +283,8 @@ def _delivered(value: Column, kind: T.DataType) -> Column:
     return value.isNotNull() & (F.trim(value) != "") if isinstance(kind, T.StringType) else value.isNotNull()
 
 
-def _resolved(settings: Settings, frame: DataFrame) -> dict[str, tuple[str, T.DataType]]:
+def resolved_columns(settings: Settings, frame: DataFrame) -> dict[str, tuple[str, T.DataType]]:
+    """As `available_columns`, with the type of each expression on a frame."""
     entries, found = settings.sales.columns, {}
     required = required_columns(settings)
     for name in CANONICAL:
@@ -273,13 +321,31 @@ def _check_type(name: str, entry: str, kind: T.DataType) -> None:
 
 def _covariates(delivered: DataFrame, settings: Settings, mapped: Sequence[str], reference: DataFrame) -> list[Column]:
     found = known_future_columns(settings, [name for name in delivered.columns if name != MONTH], mapped)
-    kinds = {name: delivered.schema[column].dataType for name, column in found.items()}
+    return covariate_columns(delivered, found, reference)
+
+
+def covariate_columns(frame: DataFrame, found: dict[str, str], reference: DataFrame | None = None) -> list[Column]:
+    """Covariates as numbers or text, of the sales and of a file of planned values alike.
+
+    Truth values are numbers, and so is text of which every value is one (`1`, `0.5`, `true`).
+
+    Args:
+        frame: Rows as delivered.
+        found: Name of each covariate to its column.
+        reference: Rows by which it is told whether text holds numbers; default: the frame's.
+    """
+    kinds = {name: frame.schema[column].dataType for name, column in found.items()}
     texts = {name: found[name] for name, kind in kinds.items() if isinstance(kind, T.StringType)}
-    numeric = _numeric_texts(reference, texts) if settings.sales.format == "csv" and texts else set()
+    numeric = _numeric_texts(frame if reference is None else reference, texts) if texts else set()
     columns = []
     for name, column in found.items():
         value, kind = F.col(quoted(column)), kinds[name]
-        if isinstance(kind, T.NumericType) or name in numeric:
+        if name in numeric:
+            truth = F.lower(F.trim(value))
+            columns.append(
+                F.when(truth == "true", 1.0).when(truth == "false", 0.0).otherwise(number_of(value, kind)).alias(name)
+            )
+        elif isinstance(kind, T.NumericType):
             columns.append(number_of(value, kind).alias(name))
         elif isinstance(kind, T.BooleanType):
             columns.append(value.cast("double").alias(name))
@@ -293,7 +359,11 @@ def _numeric_texts(frame: DataFrame, texts: dict[str, str]) -> set[str]:
     checks = []
     for name, column in texts.items():
         value = text_of(F.col(quoted(column)), T.StringType())
-        checks.append(F.bool_and(F.when(value.isNotNull(), value.rlike(NUMBER))).alias(name))
+        checks.append(
+            F.bool_and(
+                F.when(value.isNotNull(), value.rlike(NUMBER) | F.lower(F.trim(value)).isin("true", "false"))
+            ).alias(name)
+        )
     row = frame.agg(*checks).first()
     return {name for name in texts if row is not None and row[name]}
 

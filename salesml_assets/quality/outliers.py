@@ -112,7 +112,7 @@ def _log(name: str) -> Column:
 def _group(rows: DataFrame, settings: Settings) -> Column:
     if "product" in rows.columns:
         return F.col("product")
-    return F.concat_ws("/", *settings.forecast.series)
+    return F.to_json(F.struct(*settings.forecast.series))  # no two tuples of keys share a text
 
 
 def _median(value: str) -> Column:

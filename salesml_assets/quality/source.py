@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from py4j.protocol import Py4JJavaError
@@ -12,47 +11,31 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from salesml_assets.config.settings import ConfigurationError, Settings
+from salesml_assets.quality.files import file_stamps
+from salesml_assets.quality.findings import SourceSummary, judge_profile, needed_steps
 from salesml_assets.quality.mapping import (
     MONTH,
     REASONS,
     available_columns,
     canonical,
-    first_day,
     known_future_columns,
-    resolve,
+    required_columns,
     resolve_key,
     source_column,
 )
-from salesml_assets.quality.reader import CORRUPT, first_sentence, read_table
+from salesml_assets.quality.names import header
+from salesml_assets.quality.notes import Note
+from salesml_assets.quality.plan import open_plan, resolve_plan
+from salesml_assets.quality.profile import profile_of
+from salesml_assets.quality.reader import CORRUPT, Source, first_sentence, read_table
 from salesml_assets.quality.split import applicable_rules, prepared
+from salesml_assets.quality.store_access import check_store
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
+__all__ = ["SourceSummary", "inspect", "needed_steps", "preflight", "read_source"]
 TRIAL_ROWS = 20
-
-
-@dataclass(frozen=True)
-class SourceSummary:
-    """What a source holds.
-
-    Attributes:
-        columns: Its columns as delivered.
-        canonical: The canonical columns that it has, each with its Spark SQL expression.
-        first_date: First day between `sales.first_month` and today.
-        last_date: Last day up to today.
-        weekdays: Weekdays (Monday is 0) on which something was ever sold.
-        rows: Rows that meet `sales.filter`.
-        left_out: Rows that do not.
-    """
-
-    columns: list[str]
-    canonical: dict[str, str]
-    first_date: dt.date
-    last_date: dt.date
-    weekdays: frozenset[int]
-    rows: int
-    left_out: int
 
 
 def read_source(spark: SparkSession, settings: Settings) -> DataFrame:
@@ -68,20 +51,44 @@ def read_source(spark: SparkSession, settings: Settings) -> DataFrame:
     return delivered if condition is None else delivered.where(condition)
 
 
-def needed_steps(settings: Settings) -> int:
-    """Days (or weeks) of history that backtests with this horizon take.
-
-    One horizon for tuning and one for each fold that scores, before them as much to learn from, at least two
-    weeks of days or eight weeks.
-    """
-    return _needed(settings, settings.forecast.horizon)
-
-
-def preflight(spark: SparkSession, settings: Settings) -> SourceSummary:
+def preflight(spark: SparkSession, settings: Settings, months: Sequence[str] | None = None) -> SourceSummary:
     """Checks that the settings work on the source.
+
+    A second look of this process at the same files with the same settings gives the first one's answer: the command
+    line looks before it starts a run, and the run's first asset needs no look of its own.
+
+    Args:
+        spark: The session.
+        settings: The settings.
+        months: The months that are loaded, 'yyyy-MM'; default: the whole source. Rows of other months are not looked
+            at, and the length of the history is not judged.
 
     Raises:
         ConfigurationError: Something cannot work; the message names the key, what is wrong, and what there is.
+    """
+    global _last_look
+    seen = (settings.model_dump_json(), tuple(months or ()), _stamps(spark, settings))
+    if _last_look is not None and _last_look[0] == seen:
+        return _last_look[1]
+    notes, summary = inspect(spark, settings, months)
+    wrong = next((note for note in notes if note.kind == "wrong"), None)
+    if wrong:
+        raise ConfigurationError(f"{wrong.key}: {wrong.text}")
+    assert summary is not None
+    _last_look = (seen, summary)
+    return summary
+
+
+_last_look: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], SourceSummary] | None = None
+
+
+def inspect(
+    spark: SparkSession, settings: Settings, months: Sequence[str] | None = None
+) -> tuple[list[Note], SourceSummary | None]:
+    """All that a look at the source finds; no summary where it has no usable rows.
+
+    Raises:
+        ConfigurationError: Source, mapping or rules do not work at all: there is nothing to look at.
     """
     delivered = _open(spark, settings)
     condition = _filter(delivered, settings)
@@ -89,12 +96,26 @@ def preflight(spark: SparkSession, settings: Settings) -> SourceSummary:
     known_future_columns(settings, delivered.columns, list(mapped))
     _check_planned_file(spark, settings)
     _check_rules(delivered, settings)
-    return _summarize(delivered, condition, mapped, settings)
+    profile = profile_of(delivered, condition, settings, months)
+    names = [header(one) for one in delivered.schema if one.name != CORRUPT]
+    return judge_profile(profile, delivered, settings, mapped, names, whole=months is None)
+
+
+def _stamps(spark: SparkSession, settings: Settings) -> tuple[str, ...]:
+    """What changes with the files of the source and of the plan."""
+    found = []
+    for path in (settings.sales.path, settings.forecast.known_future.path):
+        if path is not None:
+            found += file_stamps(spark, path)
+    return tuple(found)
 
 
 def _open(spark: SparkSession, settings: Settings) -> DataFrame:
     sales = settings.sales
-    delivered = read_table(spark, sales.path, sales.format, sales.options, "sales")
+    entries = {f"sales.columns.{name}": getattr(sales.columns, name) for name in required_columns(settings)}
+    entries = {key: entry for key, entry in entries.items() if entry is not None}
+    check_store(settings, sales.path, "sales.path")
+    delivered = read_table(spark, Source(sales.path, sales.format, sales.options, "sales", settings.s3, entries))
     for reserved in (MONTH, REASONS):
         if source_column(reserved, delivered.columns) is not None:
             raise ConfigurationError(f"sales.path: the source has a column {reserved!r}, a name that is taken here")
@@ -119,21 +140,7 @@ def _check_planned_file(spark: SparkSession, settings: Settings) -> None:
         return
     if not planned.columns:
         raise ConfigurationError("forecast.known_future.columns: name the columns of forecast.known_future.path to use")
-    frame = read_table(spark, planned.path, planned.format, {}, "forecast.known_future")
-    shown = ", ".join(name for name in frame.columns if name != CORRUPT)
-    missing = [name for name in planned.columns if source_column(name, frame.columns) is None]
-    if missing:
-        raise ConfigurationError(
-            f"forecast.known_future.path: {planned.path!r} has no column {', '.join(missing)}. Its columns: {shown}"
-        )
-    date = settings.sales.columns.date
-    try:
-        resolve(date, frame)
-    except ValueError:
-        raise ConfigurationError(
-            f"forecast.known_future.path: {planned.path!r} lacks the date {date!r} (sales.columns.date). "
-            f"Its columns: {shown}"
-        ) from None
+    resolve_plan(open_plan(spark, settings), settings)
 
 
 def _check_rules(delivered: DataFrame, settings: Settings) -> None:
@@ -168,76 +175,3 @@ def _check_condition(rows: DataFrame, condition: str, key: str) -> None:
         raise ConfigurationError(f"{key}: fails on the source's rows: {first_sentence(error)}") from None
     if not isinstance(kind, T.BooleanType):
         raise ConfigurationError(f"{key}: {condition!r} is no condition: it gives {kind.simpleString()}")
-
-
-def _summarize(
-    delivered: DataFrame, condition: Column | None, mapped: dict[str, str], settings: Settings
-) -> SourceSummary:
-    met = F.lit(True) if condition is None else condition
-    # The filter is over the delivered columns, which `source` holds; it is evaluated before them.
-    rows = canonical(delivered.withColumn("_met", met), settings, keep=["_met"])
-    first, today = first_day(settings), settings.today
-    date, kept = F.col("date"), F.col("_met")
-    # An unreadable line is kept for quarantine, whatever its date.
-    readable = kept & F.col(f"source.{CORRUPT}").isNull() if CORRUPT in delivered.columns else kept
-    usable = readable & (date >= F.lit(first)) & (date <= F.lit(today))
-    found = rows.agg(
-        F.count_if(kept).alias("rows"),
-        F.count_if(~kept).alias("left_out"),
-        F.count_if(readable).alias("readable"),
-        F.count_if(readable & date.isNull()).alias("undated"),
-        F.count_if(readable & (date > F.lit(today))).alias("future"),
-        F.count_if(readable & (date < F.lit(first))).alias("early"),
-        F.min(F.when(usable, date)).alias("first"),
-        F.max(F.when(usable, date)).alias("last"),
-        F.collect_set(F.when(usable, F.weekday(date))).alias("weekdays"),
-    ).first()
-    assert found is not None
-    if found["readable"] == 0:
-        if found["left_out"]:
-            raise ConfigurationError(
-                f"sales.filter: none of the {found['left_out']:,} rows meets {settings.sales.filter!r}"
-            )
-        raise ConfigurationError(f"sales.path: {settings.sales.path!r} holds no rows that can be read")
-    if found["first"] is None:
-        raise ConfigurationError(
-            f"sales.columns.date: none of the {found['readable']:,} rows has a usable date: {found['undated']:,} have "
-            f"none that can be read, {found['future']:,} lie after today ({today}, clock.today), {found['early']:,} "
-            f"before sales.first_month ({settings.sales.first_month}). Dates in another form than 2011-12-09 take an "
-            f"expression: to_date(day, 'dd.MM.yyyy')"
-        )
-    _check_horizon(found["first"], found["last"], settings)
-    columns = [name for name in delivered.columns if name != CORRUPT]
-    return SourceSummary(
-        columns,
-        mapped,
-        found["first"],
-        found["last"],
-        frozenset(found["weekdays"]),
-        found["rows"],
-        found["left_out"],
-    )
-
-
-def _check_horizon(first: dt.date, last: dt.date, settings: Settings) -> None:
-    weekly = settings.forecast.frequency.startswith("W")
-    unit = "weeks" if weekly else "days"
-    steps = (last - first).days // (7 if weekly else 1) + 1
-    needed = needed_steps(settings)
-    if steps >= needed:
-        return
-    fitting = next((h for h in range(settings.forecast.horizon, 0, -1) if _needed(settings, h) <= steps), None)
-    mend = (
-        f"the longest horizon that fits is {fitting}"
-        if fitting
-        else f"even a horizon of 1 needs {_needed(settings, 1)} {unit}"
-    )
-    raise ConfigurationError(
-        f"forecast.horizon: {settings.forecast.horizon} {unit} ahead with training.folds = {settings.training.folds} "
-        f"need {needed} {unit} of sales, there are {steps} ({first} to {last}); {mend}"
-    )
-
-
-def _needed(settings: Settings, horizon: int) -> int:
-    least = 8 if settings.forecast.frequency.startswith("W") else 14
-    return (settings.training.folds + 1) * horizon + max(least, horizon)

@@ -30,6 +30,7 @@ MODEL_COLUMNS = {
 WRAPPERS = re.compile(r"Dagster(Execution|ResourceFunction|UserCode)\w*Error$|Failure$|RetryRequestedFromPolicy$")
 # Under a retry policy Dagster requests a retry after an interrupt, too; after an error, under the policy's name.
 INTERRUPTIONS = {"DagsterExecutionInterruptedError", "KeyboardInterrupt", "RetryRequested"}
+CHECK_FAILED = "DagsterAssetCheckFailedError"  # says how many checks failed, and not what is wrong
 SHARES = {"wape", "bias", "coverage80"}
 
 
@@ -63,6 +64,7 @@ class Progress:
     current: str = ""
     _marks: dict[str, float] = field(default_factory=dict)
     _done: set[tuple[str, str]] = field(default_factory=set)
+    _blocked: dict[str, list[str]] = field(default_factory=dict)
 
     def follow(self, event: dg.DagsterEvent, now: float) -> None:
         """Processes one event.
@@ -103,6 +105,8 @@ class Progress:
             self._line("passed", f"  {name}", "", seconds)
         else:
             warned = check.severity == dg.AssetCheckSeverity.WARN
+            if check.blocking and not warned:
+                self._blocked.setdefault(step, []).append(f"{name}: {check.description or 'failed'}")
             self._line("warned" if warned else "failed", f"  {name}", check.description or "", seconds)
 
     def _failed(self, step: str, event: dg.DagsterEvent, now: float) -> None:
@@ -115,6 +119,8 @@ class Progress:
         if kind in INTERRUPTIONS:
             self.interrupted = True
         message = re.sub(rf"^[\w.]*{re.escape(kind)}: ", "", error.message.strip()) if error else otherwise
+        if kind == CHECK_FAILED and step in self._blocked:
+            message = ". ".join(self._blocked[step])
         self.failures.append(StepFailure(step, kind, masked(_without_java(message))))
 
     def _lap(self, step: str, now: float) -> float:

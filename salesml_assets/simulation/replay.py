@@ -110,6 +110,8 @@ class Replay:
 
         self.show("checking the source ...")
         source = preflight(spark, self.real)
+        assert source.first_date is not None  # a whole source has both
+        assert source.last_date is not None
         needed = needed_steps(self.real) * (7 if self.real.forecast.frequency.startswith("W") else 1)
         mondays = replayed_weeks(self.simulation, source.first_date, source.last_date, source.weekdays, needed)
         self.show("splitting the source into weeks ...")

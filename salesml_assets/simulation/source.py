@@ -43,9 +43,9 @@ def split_source(spark: SparkSession, settings: Settings, mondays: Sequence[dt.d
         available_columns,
         canonical,
         known_future_columns,
-        quoted,
         source_column,
     )
+    from salesml_assets.quality.names import quoted
     from salesml_assets.quality.source import read_source
 
     delivered = read_source(spark, settings)
@@ -88,7 +88,7 @@ def replay_settings(settings: Settings, columns: ColumnSettings, source: Path) -
         path=str(source),
         format="parquet",
         columns=columns,
-        **settings.sales.model_dump(include={"gaps", "returns", "load", "first_month"}),
+        **settings.sales.model_dump(include={"gaps", "returns", "load", "first_month", "timezone"}),
     )
     return settings.model_copy(update={"sales": sales})
 

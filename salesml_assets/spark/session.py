@@ -51,6 +51,9 @@ def spark_config(settings: Settings) -> dict[str, str]:
         "spark.sql.ansi.enabled": "false",  # a bad value becomes null, and is then rejected by a rule
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.legacy.timeParserPolicy": "CORRECTED",
+        "spark.sql.sources.partitionColumnTypeInference.enabled": "false",  # a folder store=001 is not store 1
+        "spark.sql.legacy.javaCharsets": "true",  # else CSV files of Windows cannot be read
+        "spark.sql.timeType.enabled": "true",  # else a column with times of day ends every query on its file
         "spark.sql.parquet.compression.codec": "zstd",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.warehouse.dir": (STATE / "warehouse").as_uri(),

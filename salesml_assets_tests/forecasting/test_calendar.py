@@ -49,6 +49,36 @@ def test_a_weekday_that_opens_later_is_closed_only_before() -> None:
     assert len(calendar.closed_days) >= 24
 
 
+@pytest.mark.parametrize("rows", [1, 50])
+@pytest.mark.parametrize("seed", range(8))
+def test_a_random_sale_once_a_week_makes_no_closed_days(rows: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    sold = {pd.Timestamp("2023-01-02") + pd.Timedelta(int(7 * week + random.integers(0, 7)), "D") for week in range(60)}
+    calendar = business_calendar(pd.DataFrame({"date": sorted(sold), "rows": rows}), "D")
+    assert calendar.closed_weekdays == ()
+    assert calendar.closed_days == ()
+
+
+def test_one_sale_makes_no_closed_days() -> None:
+    dates = pd.date_range("2023-11-24", periods=220)
+    calendar = business_calendar(pd.DataFrame({"date": dates, "rows": [int(n == 4) for n in range(220)]}), "D")
+    assert (calendar.closed_days, calendar.closed_weekdays) == ((), ())
+
+
+@given(st.sets(st.integers(0, 6), max_size=4), st.integers(10, 60))
+def test_closed_weekdays_are_closed_in_the_past_and_ahead(weekdays: set[int], weeks: int) -> None:
+    counts = daily("2023-01-02", 7 * weeks, lambda day: day.day_of_week in weekdays)
+    calendar = business_calendar(counts, "D")
+    assert set(calendar.closed_weekdays) == weekdays
+    past = pd.date_range(calendar.first, calendar.last)
+    assert set(calendar.closed_days) == {day.date() for day in past if day.day_of_week in weekdays}
+
+
+def test_a_weekday_that_closes_is_closed_ahead() -> None:
+    counts = daily("2023-01-02", 400, lambda day: day.day_of_week == 6 and day >= pd.Timestamp("2023-12-28"))
+    assert business_calendar(counts, "D").closed_weekdays == (6,)
+
+
 @pytest.mark.parametrize(("frequency", "end"), [("W", 4), ("W-SUN", 6), ("W-MON", 0)])
 def test_weeks_end_as_the_source_does_or_as_set(frequency: str, end: int) -> None:
     fridays = pd.DataFrame({"date": pd.date_range("2023-01-06", periods=60, freq="W-FRI"), "rows": 9})

@@ -186,6 +186,25 @@ def test_patterns_and_hidden_files(tmp_path: Path) -> None:
         list_source(settings(tmp_path / "nothing*"))
 
 
+def test_what_is_no_data_is_no_change(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", ["2024-01-05"])
+    for name in ("desktop.ini", "~$a.parquet", "readme.txt", "b.parquet.part"):
+        (tmp_path / name).write_text("no data")
+    assert [Path(address).name for address in list_source(settings(tmp_path))] == ["a.parquet"]
+
+
+@pytest.mark.parametrize(("zone", "month"), [(None, "2024-02"), ("America/Sao_Paulo", "2024-01")])
+def test_instants_are_of_the_shops_months(tmp_path: Path, zone: str | None, month: str) -> None:
+    moment = dt.datetime(2024, 2, 1, 1, 30, tzinfo=dt.UTC)
+    pl.DataFrame({"day": [moment]}).write_parquet(tmp_path / "a.parquet")
+    assert see({}, settings(tmp_path, timezone=zone))[1] == Changes(new=(month,))
+    # Of text with offsets it is not told here.
+    (tmp_path / "a.parquet").unlink()
+    (tmp_path / "a.csv").write_text("day,x\n2024-02-01T01:30:00Z,1\n")
+    changes = see({}, settings(tmp_path, timezone=zone, format="csv"))[1]
+    assert changes == (Changes(unknown=True) if zone else Changes(new=(month,)))
+
+
 def test_a_delta_table(tmp_path: Path) -> None:
     from deltalake import write_deltalake
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -49,14 +50,19 @@ def bucket(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Ite
             "secret.key": "test",
         }.items():
             conf.set(f"fs.s3a.bucket.{bucket}.{key}", value)
-    yield made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("S3_OF_THE_TEST", endpoint)
+        yield made
     store.close()
     server.stop()
 
 
 def settings_of(settings_for: Callable[..., Settings], path: str, kind: str) -> Settings:
     """The settings of the planned defects for another path."""
-    return settings_for(**SETTINGS | {"sales": SETTINGS["sales"] | {"path": path, "format": kind}})
+    store = {"endpoint": os.environ["S3_OF_THE_TEST"]}
+    return settings_for(**SETTINGS | {"sales": SETTINGS["sales"] | {"path": path, "format": kind}, "s3": store})
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv", "json"])

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from pyspark.sql import functions as F
 
-from salesml_assets.config.settings import Settings
+from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.forecasting.calendar import BusinessCalendar, business_calendar, series_keys
+from salesml_assets.forecasting.series_id import ESCAPE, SEPARATOR
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -32,8 +33,15 @@ def calendar_of_series(series: DataFrame, settings: Settings) -> BusinessCalenda
 
 
 def unique_id(settings: Settings) -> Column:
-    """The name of a series: its keys joined by `/`, in the configured order."""
-    return F.concat_ws("/", *[F.col(key) for key in series_keys(settings)])
+    """The name of a series, as `forecasting/series_id.py` defines it, over the key columns."""
+    keys = [F.coalesce(F.col(key), F.lit("")) for key in series_keys(settings)]
+    if len(keys) == 1:
+        return keys[0]
+    escaped = [
+        F.replace(F.replace(key, F.lit(ESCAPE), F.lit(ESCAPE * 2)), F.lit(SEPARATOR), F.lit(ESCAPE + SEPARATOR))
+        for key in keys
+    ]
+    return F.concat_ws(SEPARATOR, *escaped)
 
 
 def step_of(day: Column, calendar: BusinessCalendar) -> Column:
@@ -126,6 +134,13 @@ def _closed_steps(spark: SparkSession, calendar: BusinessCalendar) -> DataFrame:
 
 
 def _fill_covariates(series: DataFrame, planned: DataFrame, names: list[str]) -> DataFrame:
+    kinds, planned_kinds = dict(series.dtypes), dict(planned.dtypes)
+    for name in names:
+        if name in kinds and kinds[name] != planned_kinds[name]:
+            raise ConfigurationError(
+                f"forecast.known_future.columns: {name!r} is {kinds[name]} in the sales and {planned_kinds[name]} in "
+                "forecast.known_future.path: it has to be numbers in both, or text in both"
+            )
     on = [name for name in planned.columns if name not in names]
     renamed = planned.select(*on, *[F.col(name).alias(f"_planned_{name}") for name in names])
     filled = series.join(renamed, on, "left")

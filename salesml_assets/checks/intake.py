@@ -1,0 +1,131 @@
+"""Checks of what the intake let through: rejected rows, outliers that carry the whole, and the plan's coverage."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import dagster as dg
+
+from salesml_assets.checks.base import ERROR, WARN, Finding, results
+from salesml_assets.config.settings import Settings
+from salesml_assets.lake.store import Lakehouse
+from salesml_assets.names import QUARANTINED_SALES, RAW_SALES, SALES, SALES_SERIES
+from salesml_assets.resources.lake import Lake
+
+SALES_CHECKS = {
+    "rejected_share": "Not so many rows are rejected that the others say nothing (quality.error_share).",
+    "outlier_weight": "Flagged outliers do not carry the target (quality.outlier_share).",
+}
+PLAN_CHECK = "plan_coverage"
+SAMPLES, SHOWN = 3, 90  # rows of each reason, and signs of each row
+INTERNAL = ("_reasons", "_month")
+
+
+def measure_rejected(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
+    """The share of rejected rows, the reasons, and what to do about them."""
+    from salesml_assets.quality.remedies import rejected_sentence
+
+    delivered, rejected = lake.size(RAW_SALES).rows, lake.size(QUARANTINED_SALES).rows
+    share, limit = rejected / delivered if delivered else 0.0, settings.quality.error_share
+    reasons: Counter[str] = Counter()
+    samples: dict[str, list[str]] = {}
+    if rejected and share >= limit and limit < 1:
+        for batch in lake.batches(QUARANTINED_SALES):
+            for row in batch.iter_rows(named=True):
+                for rule in row["_reasons"]:
+                    reasons[rule] += 1
+                    if len(samples.setdefault(rule, [])) < SAMPLES and (text := _shown(row)) not in samples[rule]:
+                        samples[rule].append(text)
+    stops = bool(reasons)
+    yield Finding(
+        "rejected_share",
+        not stops,
+        {"share": share, "rejected": rejected, "delivered": delivered, "stops from": limit}
+        | {f"reason: {rule}": rows for rule, rows in reasons.most_common()},
+        ERROR,
+        rejected_sentence(rejected, delivered, reasons, samples, limit) if stops else "",
+    )
+
+
+def measure_outliers(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
+    """The share of the target in rows that are flagged as its outliers."""
+    import polars as pl
+
+    target, limit = settings.forecast.target, settings.quality.outlier_share
+    rule, keys = f"outlier_{target}", list(settings.forecast.series)
+    total, flagged, rows = 0.0, 0.0, 0
+    largest = pl.DataFrame()
+    for batch in lake.batches(SALES, ["date", *keys, target, "flags"]):
+        size = pl.col(target).abs()
+        marked = batch.filter(pl.col("flags").list.contains(rule))
+        total += float(batch.select(size.sum()).item() or 0.0)
+        flagged += float(marked.select(size.sum()).item() or 0.0)
+        rows += marked.height
+        if marked.height:
+            largest = pl.concat([largest, marked]) if largest.height else marked
+            largest = largest.sort([size, "date", *keys], descending=[True, *[False] * (1 + len(keys))]).head(SAMPLES)
+    share = flagged / total if total else 0.0
+    shown = "; ".join(
+        ", ".join([str(row["date"]), *(str(row[key]) for key in keys), f"{target} {row[target]:,.15g}"])
+        for row in largest.iter_rows(named=True)
+    )
+    yield Finding(
+        "outlier_weight",
+        share <= limit,
+        {"share": share, "flagged rows": rows, "stops above": limit, "largest": shown},
+        ERROR,
+        f"{rows:,} rows flagged by {rule} carry {share:.1%} of {target}, and quality.outlier_share allows {limit:.0%}: "
+        f"{shown}. Set quality.outlier_action: reject to leave them out, or quality.outlier_share: 1 if they are right",
+    )
+
+
+def plan_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
+    """The check of the planned values, if there are any; it reads them with Spark, as `sales_series` does."""
+    if settings.forecast.known_future.path is None:
+        return []
+    text = "The planned values cover the days that are forecast."
+    spec = dg.AssetCheckSpec(PLAN_CHECK, asset=SALES_SERIES, description=text, blocking=True)
+
+    @dg.multi_asset_check(name=f"check_{SALES_SERIES}_plan", specs=[spec])
+    def check(context: dg.AssetCheckExecutionContext, tables: Lake) -> Iterator[dg.AssetCheckResult]:
+        yield from results(measure_plan(tables, settings), SALES_SERIES)
+
+    return [check]
+
+
+def measure_plan(tables: Lake, settings: Settings) -> Iterator[Finding]:
+    """Which share of series and steps ahead the planned values cover."""
+    from salesml_assets.forecasting.training.planned import plan_coverage, read_planned
+    from salesml_assets.forecasting.training.series import calendar_of_series
+
+    series = tables.read(SALES_SERIES)
+    calendar = calendar_of_series(series, settings)
+    planned = read_planned(series.sparkSession, settings, calendar)
+    if planned is None:
+        return
+    found = plan_coverage(series, settings, calendar, planned)
+    path, unseen = settings.forecast.known_future.path, found.unseen
+    levels = "; ".join(f"{name}: {', '.join(values)}" for name, values in unseen.items())
+    parts = []
+    if found.covered < found.cells:
+        parts.append(f"{path!r} covers {found.share:.1%} of the {found.cells:,} series and steps ahead")
+    if found.covered == 0:
+        parts.append("keys or dates of the plan are not those of the sales: compare them (forecast.known_future.path)")
+    if levels:
+        parts.append(f"values that are planned ahead and never occurred before: {levels}")
+    if found.strangers:
+        parts.append(f"{found.strangers:,} keys of the plan are not among the series")
+    yield Finding(
+        PLAN_CHECK,
+        not parts,
+        {"share": found.share, "series and steps ahead": found.cells, "covered": found.covered,
+         "unseen values": levels or "none", "unknown keys": found.strangers},
+        ERROR if found.covered == 0 and found.cells else WARN,
+        ". ".join(parts),
+    )  # fmt: skip
+
+
+def _shown(row: dict[str, object]) -> str:
+    """A row in a few words: its values in order."""
+    values = [str(value) for name, value in row.items() if name not in INTERNAL and value is not None]
+    text = " ".join(values)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
