@@ -7,6 +7,7 @@ from salesml_assets.checks.features import feature_checks
 from salesml_assets.checks.ingestion import ingestion_checks
 from salesml_assets.checks.models import model_checks
 from salesml_assets.checks.monitoring import monitoring_checks
+from salesml_assets.checks.plan import plan_checks
 from salesml_assets.checks.production import production_checks
 from salesml_assets.config.settings import Settings
 
@@ -15,6 +16,7 @@ def all_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks of all groups, by settings."""
     return [
         *ingestion_checks(settings),
+        *plan_checks(settings),
         *feature_checks(settings),
         *model_checks(settings),
         *evaluation_checks(settings),

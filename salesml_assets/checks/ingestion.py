@@ -22,7 +22,6 @@ from salesml_assets.checks.intake import (
     SALES_CHECKS,
     measure_outliers,
     measure_rejected,
-    plan_checks,
 )
 from salesml_assets.config.settings import Settings
 from salesml_assets.lake.aggregate import Partial, added_up, counted, latest_day
@@ -77,7 +76,6 @@ def ingestion_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
             settings,
             blocking=("schema", "unique_keys", "complete_calendar", "amount_conservation"),
         ),
-        *plan_checks(settings),
     ]
 
 
