@@ -1,4 +1,4 @@
-"""The check of what is planned: whether it covers the days that are forecast. It needs Spark, as the plan's reader does."""
+"""The check of what is planned: whether it covers the days that are forecast; with Spark, as its reader."""
 
 from collections.abc import Iterator
 
