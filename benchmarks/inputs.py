@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 FIRST_DAY = dt.date(2019, 1, 1)
+SERIES_AT_A_TIME = 1_000
 REFERENCE_COLUMNS = ["produto", "categoria_valor", "quantidade", "valor_total", "data_venda"]
 
 
-def generated_sales(series: int = 500, years: int = 5, seed: int = 42) -> pd.DataFrame:
+def generated_sales(series: int = 500, years: int = 5, seed: int = 42, start: int = 0) -> pd.DataFrame:
     """Daily sales of products with trend, weekly and yearly season and noise; one transaction per day.
 
     A product's level is log-normal, its yearly growth normal around 5 %, its weekdays differ by 30 %, its year
@@ -25,6 +26,7 @@ def generated_sales(series: int = 500, years: int = 5, seed: int = 42) -> pd.Dat
         series: Number of products.
         years: Years of 365 days each, from 2019 on, and one more day (5 years: 1,826 days).
         seed: Seed of the generator.
+        start: Number of the first product.
 
     Returns:
         The columns that the reference pipeline knows: `produto`, `categoria_valor`, `quantidade`, `valor_total`,
@@ -36,7 +38,7 @@ def generated_sales(series: int = 500, years: int = 5, seed: int = 42) -> pd.Dat
     weekday = (days + FIRST_DAY.weekday()) % 7
     year = 2 * np.pi * days / 365.25
     parts = []
-    for number in range(series):
+    for number in range(start, start + series):
         level = np.exp(random.normal(4.0, 1.0))
         trend = np.clip(1 + random.normal(0.05, 0.1) * days / 365, 0.2, None)
         week = np.clip(1 + 0.3 * random.normal(size=7), 0.1, None)[weekday]
@@ -64,9 +66,18 @@ def generated_sales(series: int = 500, years: int = 5, seed: int = 42) -> pd.Dat
 
 
 def generated_file(path: Path, series: int, years: int, seed: int) -> Path:
-    """Writes generated sales as a Parquet file that pandas, Polars and Spark read alike."""
-    table = pa.Table.from_pandas(generated_sales(series, years, seed), preserve_index=False)
-    pq.write_table(table, path)
+    """Writes generated sales as a Parquet file that pandas, Polars and Spark read alike.
+
+    More than `SERIES_AT_A_TIME` series are made and written in pieces, each with a seed of its own.
+    """
+    first = min(series, SERIES_AT_A_TIME)
+    table = pa.Table.from_pandas(generated_sales(first, years, seed), preserve_index=False)
+    with pq.ParquetWriter(path, table.schema) as writer:
+        writer.write_table(table)
+        for start in range(first, series, SERIES_AT_A_TIME):
+            count = min(SERIES_AT_A_TIME, series - start)
+            piece = generated_sales(count, years, seed + start, start)
+            writer.write_table(pa.Table.from_pandas(piece, schema=table.schema, preserve_index=False))
     return path
 
 

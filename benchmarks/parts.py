@@ -34,6 +34,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--best-sellers", type=int, default=300, help="products of the part subset")
     parser.add_argument("--memory", default="6g", help="driver memory of the reference pipeline")
     parser.add_argument("--series", type=int, default=500, help="generated series")
+    parser.add_argument("--growth", default="500,3000,10000", help="numbers of series of the part growth")
     parser.add_argument("--years", type=int, default=5, help="their years")
     parser.add_argument("--seed", type=int, default=42, help="seed of the generator")
     parser.add_argument("--objectives", default="regression", help="LightGBM objectives of the mlforecast peer")
@@ -168,6 +169,42 @@ def features(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def lean(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """What a user would pick instead: XGBoost and the baseline here, mlforecast with the same origins there."""
+    base = folder(work / "lean")
+    sales = inputs.generated_file(base / "sales.parquet", chosen.series, chosen.years, chosen.seed)
+    say(f"{chosen.series} generated series, seasonal naive and XGBoost: this project")
+    settings = lean_settings(sales)
+    run = project.run(settings, base / "project")
+    rows = compare_accuracy(run, base, settings["forecast"]["horizon"], chosen.objectives.split(","), True)
+    peer = min(row["seconds"] for row in rows if row["role"] == "peer")
+    return asset_seconds(run) | {
+        "series": chosen.series,
+        "years": chosen.years,
+        "rows": chosen.series * (365 * chosen.years + 1),
+        "accuracy": rows,
+        "time_ratio": run.measured.seconds / peer,
+    }
+
+
+def lean_settings(sales: Path) -> dict[str, Any]:
+    """Generated sales with the baseline and one learner."""
+    return project.generated_settings(sales) | {"training": {"algorithms": ["seasonal_naive", "xgboost"]}}
+
+
+def growth(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """The lean set on more and more series: seconds and memory."""
+    runs = []
+    for series in map(int, chosen.growth.split(",")):
+        base = folder(work / f"growth_{series}")
+        sales = inputs.generated_file(base / "sales.parquet", series, chosen.years, chosen.seed)
+        say(f"{series:,} generated series over {chosen.years} years: this project, lean set")
+        run = project.run(lean_settings(sales), base / "project")
+        runs.append(asset_seconds(run) | {"series": series, "rows": series * (365 * chosen.years + 1)})
+        shutil.rmtree(base)
+    return {"years": chosen.years, "runs": runs}
+
+
 def compare_accuracy(
     run: project.ProjectRun, work: Path, horizon: int, objectives: list[str], non_negative: bool
 ) -> list[dict[str, Any]]:
@@ -230,7 +267,14 @@ def say(text: str) -> None:
     print(f"{dt.datetime.now():%H:%M:%S} {text}", flush=True)
 
 
-PARTS = {"retail": retail, "generated": generated, "features": features, "subset": subset}
+PARTS = {
+    "retail": retail,
+    "generated": generated,
+    "features": features,
+    "subset": subset,
+    "lean": lean,
+    "growth": growth,
+}
 
 
 def main() -> None:

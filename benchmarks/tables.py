@@ -42,7 +42,14 @@ def document(results: dict[str, Any]) -> str:
         "the peak of all processes of a run together, shared pages counted once.",
         _goals(results),
     ]
-    titles = {"retail": _retail, "subset": _retail, "generated": _generated, "features": _features}
+    titles = {
+        "retail": _retail,
+        "subset": _retail,
+        "lean": _lean,
+        "growth": _growth,
+        "generated": _generated,
+        "features": _features,
+    }
     for part, write in titles.items():
         if part in results:
             parts += [write(results[part]), _measured_on(results[part])]
@@ -65,16 +72,26 @@ def goals(results: dict[str, Any]) -> list[list[Any]]:
             bound = "at most " if part["reference_timed_out"] else ""
             ratio = part["time_ratio"]
             name = f"time of this project / reference pipeline, {part['label']}"
-            rows.append([name, "≤ 0.2", f"{bound}{ratio:.3f}", ratio <= 0.2])
+            rows.append([name, "≤ 0.28", f"{bound}{ratio:.3f}", ratio <= 0.28])
     if retail := results.get("retail"):
         seconds, peak = retail["project"]["seconds"], retail["project"]["peak_mib"] / 1024
         rows.append(["seconds on all lines", "≤ 300", f"{seconds:.0f}", seconds <= 300])
-        rows.append(["peak memory of all processes", "< 8 GiB", f"{peak:.2f} GiB", peak < 8])
+        rows.append(["peak memory of all processes", "< 3 GiB", f"{peak:.2f} GiB", peak < 3])
     for key, name in (("retail", "online_retail"), ("generated", "generated series")):
         if key in results and results[key].get("accuracy"):
             own, peer = _own_and_peer(results[key]["accuracy"])
             if own is not None and peer is not None:
                 rows.append([f"WAPE on {name}", f"≤ {peer:.4f} (mlforecast)", f"{own:.4f}", own <= peer])
+    if lean := results.get("lean"):
+        ratio = lean["time_ratio"]
+        rows.append(["lean set: time of this project / mlforecast", "≤ 0.8", f"{ratio:.2f}", ratio <= 0.8])
+    if growth := results.get("growth"):
+        runs = growth["runs"]
+        factor, times = runs[-1]["rows"] / runs[0]["rows"], runs[-1]["seconds"] / runs[0]["seconds"]
+        wanted = 1.2 * factor
+        rows.append(
+            [f"growth: time for {factor:.0f} × the rows", f"≤ {wanted:.0f} ×", f"{times:.1f} ×", times <= wanted]
+        )
     if features := results.get("features"):
         ratio = features["project_seconds"] / features["reference_seconds"]
         name = f"feature step, {features['rows']:,} rows: this project / reference"
@@ -141,6 +158,27 @@ def _generated(generated: dict[str, Any]) -> str:
             "This project, seconds per asset:\n\n" + assets,
         ]
     )
+
+
+def _lean(lean: dict[str, Any]) -> str:
+    assets = table(["asset", "seconds"], [[name, float(value)] for name, value in lean["assets"].items()])
+    return "\n\n".join(
+        [
+            f"## Seasonal naive and XGBoost, {lean['series']} generated series over {lean['years']} years\n\nBoth sides "
+            "fit at each origin of the backtest and once on all data; this project's time goes from file to report.",
+            _accuracy(lean["accuracy"]),
+            "This project, seconds per asset:\n\n" + assets,
+        ]
+    )
+
+
+def _growth(growth: dict[str, Any]) -> str:
+    names = list(growth["runs"][0]["assets"])
+    header = ["step", *[f"{run['series']:,} series, {run['rows']:,} rows" for run in growth["runs"]]]
+    rows: list[list[Any]] = [[name, *[float(run["assets"][name]) for run in growth["runs"]]] for name in names]
+    rows.append(["whole run (s)", *[float(run["seconds"]) for run in growth["runs"]]])
+    rows.append(["peak of all processes (MiB)", *[float(run["peak_mib"]) for run in growth["runs"]]])
+    return f"## Growth: seasonal naive and XGBoost over {growth['years']} years\n\n" + table(header, rows)
 
 
 def _features(features: dict[str, Any]) -> str:

@@ -12,10 +12,7 @@ if TYPE_CHECKING:
 
 def java_class(spark: SparkSession, name: str) -> Any:
     """A class of Spark's Java by its full name: one request to Java, where `_jvm.org.apache...` makes one per part."""
-    jvm = spark._jvm
-    if name not in vars(jvm):
-        setattr(jvm, name, getattr(jvm, name))
-    return getattr(jvm, name)
+    return getattr(spark._jvm, name)
 
 
 def configuration(spark: SparkSession) -> Any:

@@ -66,9 +66,6 @@ def spark_config(settings: Settings) -> dict[str, str]:
     if local:
         # On the class path at start, rather than copied into each session.
         values["spark.driver.extraClassPath"] = os.pathsep.join(jars)
-        values["spark.python.daemon.module"] = "salesml_assets.spark.python_workers"
-        # Between two small messages over TCP each side waits up to 40 ms for the other's acknowledgement.
-        values["spark.python.unix.domain.socket.enabled"] = "true"
         values |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
     else:
         values["spark.jars"] = ",".join(jars)
