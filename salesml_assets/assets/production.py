@@ -1,7 +1,7 @@
 """The production model and what it forecasts."""
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -21,6 +21,9 @@ from salesml_assets.names import (
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Lake, Table
 from salesml_assets.resources.training import Training
+
+if TYPE_CHECKING:
+    from salesml_assets.forecasting.production import Version
 
 GROUP = "production"
 # The tables that a production model is made from.
@@ -57,6 +60,7 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         fit, rows = refit(ALGORITHMS[recipe.algorithm], recipe.parameters, panel, panel.last, engines)
         newest = latest_version(tables.tables)
         version = newest.version + 1 if newest else 1
+        note = unreadable_note(files, newest, version)
         own = decision.winner not in settings.training.algorithms
         backtest = (
             champion_predictions(recipe, panel, engines) if own else partial(tables.tables.batches, decision.winner)
@@ -86,6 +90,9 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             "bundle": dg.PathMetadataValue(files.path(*folder)),
             "importance": dg.JsonMetadataValue(fit.model.importance()),
         }
+        if note:
+            context.log.warning(note)
+            metadata["note"] = note
         if fit.difference is not None:
             metadata["largest difference from MLlib"] = fit.difference
         return dg.Output(all_versions(tables.tables, bundle, files.path(*folder)), metadata=metadata)
@@ -117,3 +124,16 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         return dg.Output(rows, metadata={"model": newest.algorithm, "model version": newest.version})
 
     return [production_model, forecasts]
+
+
+def unreadable_note(files: FileStore, newest: "Version | None", version: int) -> str | None:
+    """Why the present model cannot be used any more, and that a new one is trained; None where it can be read."""
+    from salesml_assets.forecasting.model.bundle import BundleError, read_about
+
+    if newest is None:
+        return None
+    try:
+        read_about(partial(files.read, PRODUCTION_MODEL, newest.folder), newest.path)
+    except BundleError as error:
+        return f"Version {newest.version} cannot be read by this release, so version {version} was trained. {error}"
+    return None

@@ -166,6 +166,7 @@ def print_models(console: Console, progress: Progress) -> None:
         console.print(table)
     lines = {
         "Decision": found.get("decision"),
+        "Note": found.get("note"),
         "Report": found.get("report"),
         "Forecasts": progress.metadata.get(FORECASTS, {}).get("dagster/uri"),
     }
