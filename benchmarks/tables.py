@@ -164,8 +164,8 @@ def _lean(lean: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             title,
-            "Both sides fit at each origin of the backtest and once on all data; this project's time is that of a whole "
-            "run, from file to report.",
+            "Both sides fit at each origin of the backtest and once on all data; this project's time is that of a "
+            "whole run, from file to report.",
             _accuracy(lean["accuracy"]),
             "This project, seconds per asset:\n\n" + assets,
         ]
