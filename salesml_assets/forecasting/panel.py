@@ -7,9 +7,11 @@ A row's features were known at the end of the step `origin`, or are known in adv
 from __future__ import annotations
 
 import datetime as dt
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from salesml_assets.config.settings import KEYS
@@ -21,9 +23,6 @@ from salesml_assets.forecasting.features import (
     sort_and_number,
 )
 from salesml_assets.forecasting.folds import Fold
-
-if TYPE_CHECKING:
-    pass
 
 TRAIN, SCORE, FUTURE = "train", "score", "future"
 SEASONAL_LAGS = 4
@@ -80,8 +79,29 @@ def expand(features: pl.DataFrame, spec: FeatureSpec, plan: PanelPlan) -> pl.Dat
         covariate texts `c_*`.
     """
     base = _origin_columns(sort_and_number(features.drop("age", "length", strict=False)), spec)
+    base = base.with_columns(hashed(base["unique_id"], base["ds"], seed=0).alias("_hash"))
     rows = pl.concat(_rows(base, horizon, plan) for horizon in range(1, plan.horizon + 1))
-    return _finish(_with_targets(base, rows, spec), spec, plan)
+    return _finish(_with_targets(base, rows, spec), spec, plan.folds)
+
+
+def expand_future(features: pl.DataFrame, spec: FeatureSpec, horizon: int) -> pl.DataFrame:
+    """Makes the rows to forecast of whole series and nothing else, by the expressions of `expand`.
+
+    Args:
+        features: As in `expand`. Series may end on different steps.
+        spec: The definition of the features.
+        horizon: Steps ahead.
+
+    Returns:
+        The columns of `expand`, in the order of series and horizon; `draw` is null.
+    """
+    base = _origin_columns(sort_and_number(features.drop("age", "length", strict=False)), spec)
+    origins = base.select("unique_id", "scale", at=pl.int_range(pl.len())).filter(pl.col("scale").is_not_null())
+    ends = origins.group_by("unique_id", maintain_order=True).agg(pl.col("at").last())
+    steps = pl.DataFrame({"horizon": pl.int_range(1, horizon + 1, dtype=pl.Int32, eager=True)})
+    rows = ends.select("at").join(steps, how="cross", maintain_order="left_right")
+    rows = rows.with_columns(draw=pl.lit(None, pl.Float64), kind=pl.lit(FUTURE))
+    return _finish(_with_targets(base, rows, spec), spec, ())
 
 
 def _origin_columns(numbered: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
@@ -90,16 +110,12 @@ def _origin_columns(numbered: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
     near, wide = (3, 5) if spec.weekly else (7, 29)
     series = "unique_id"
     frame = numbered.with_columns(
-        hashed(numbered["unique_id"], numbered["ds"], seed=0).alias("_hash"),
         opened.alias("_open"),
         opened.rolling_mean(near, min_samples=1, center=True).over(series).alias("_near"),
         opened.rolling_mean(wide, min_samples=1, center=True).over(series).alias("_wide"),
         (pl.col("age") < spec.min_history).alias("short"),
         *[pl.col(name).cast(pl.Float64) for name in spec.numbers],
     )
-    if not spec.weekly:
-        weeks = [shifted(pl.col("_open"), 7 * k) for k in range(max(WEEKDAY_WEEKS))]
-        frame = frame.with_columns(row_mean(weeks[:n]).alias(f"_weekday_{n}") for n in WEEKDAY_WEEKS)
     on_off = []
     for name in spec.numbers:
         value = pl.col(name)
@@ -140,48 +156,72 @@ def _rows(base: pl.DataFrame, horizon: int, plan: PanelPlan) -> pl.DataFrame:
 def _with_targets(base: pl.DataFrame, rows: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
     """The origins' columns for each row, and what belongs to its target step; `ds` becomes the target's step.
 
-    Looked up for these rows alone: there are up to `horizon` times as many possible ones.
+    Looked up for these rows alone: there are up to `horizon` times as many possible ones. In NumPy, because an
+    expression for each look-up takes a single series several times as long; what is missing is NaN there.
     """
-    at, horizon = rows["at"], rows["horizon"].cast(pl.Int64)
-    origins = base[at]
+    origins = base[rows["at"]]
+    at, age, length = rows["at"].to_numpy(), origins["age"].to_numpy(), origins["length"].to_numpy()
+    horizon = rows["horizon"].to_numpy().astype(np.int64)
 
-    def earlier(name: str, steps: pl.Series) -> pl.Series:
-        """The value `steps` before the origin (negative: after it) within the same series, else null."""
-        age = origins["age"] - steps
-        inside = (age >= 1) & (age <= origins["length"])
-        return base[name].gather((at - steps).set(~inside, None))
+    def is_inside(steps: np.ndarray) -> np.ndarray:
+        """Whether the series has the step so many steps before the origin (negative: after it)."""
+        return (age > steps) & (age - steps <= length)
 
+    def earlier(values: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """The value there."""
+        inside = is_inside(steps)
+        return np.where(inside, values[np.where(inside, at - steps, 0)], np.nan)
+
+    opened = base["_open"].to_numpy()
     to_season = -(-horizon // spec.season) * spec.season - horizon
-    columns = {
-        **{f"_season_{k}": earlier("_open", to_season + (k - 1) * spec.season) for k in _seasonal_lags(spec)},
-        "origin": origins["ds"],
-        **{name: earlier(name, -horizon) for name in ("ds", "y", "closed")},
-        "_last": origins["_open"],
-        **{f"_{name}_target": earlier(name, -horizon) for name in (*spec.numbers, *spec.texts)},
-    }
+    columns = {f"_season_{k}": earlier(opened, to_season + (k - 1) * spec.season) for k in _seasonal_lags(spec)}
     if spec.weekly:
-        columns["_season_before"] = earlier("_open", to_season + 1)
-        columns["_season_after"] = earlier("_open", (to_season - 1).clip(0))
+        columns["_season_before"] = earlier(opened, to_season + 1)
+        columns["_season_after"] = earlier(opened, np.maximum(to_season - 1, 0))
     else:
-        columns |= {f"_on_weekday_{n}": earlier(f"_weekday_{n}", to_season) for n in WEEKDAY_WEEKS}
+        weeks = [earlier(opened, to_season + 7 * k) for k in range(max(WEEKDAY_WEEKS))]
+        columns |= {f"_on_weekday_{n}": _mean_of_known(weeks[:n]) for n in WEEKDAY_WEEKS}
 
-    def year_ratio(value: str, base: str, room: int) -> pl.Series:
+    scale = origins["scale"].to_numpy()
+
+    def year_ratio(value: np.ndarray, base: np.ndarray, room: int) -> np.ndarray:
         """The target's season against the origin's, a year ago and two and three, where there was one: their mean.
 
         A year is one of whole weeks. `room` steps are kept to the origin, because the windows are centred.
         """
-        least = 1e-6 * origins["scale"]
         first = -(-(horizon + room) // spec.year)
         ratios = []
         for years in range(YEARS):
             was = earlier(base, (first + years) * spec.year)
             became = earlier(value, (first + years) * spec.year - horizon)
-            ratios.append((became / was.set(~(was > least), None)).clip(0.0, 10.0).alias(str(years)))
-        return pl.DataFrame(ratios).select(row_mean([pl.col(str(years)) for years in range(YEARS)])).to_series()
+            ratios.append((became / np.where(was > 1e-6 * scale, was, np.nan)).clip(0.0, 10.0))
+        return _mean_of_known(ratios)
 
-    columns["_year_ratio"] = year_ratio("_near", f"mean_{_base_window(spec)}", 3)
-    columns["_year_smooth"] = year_ratio("_wide", "_wide", 15)
-    return origins.with_columns(**columns, **rows.drop("at").to_dict())
+    near, wide, level = (base[name].to_numpy() for name in ("_near", "_wide", f"mean_{_base_window(spec)}"))
+    columns["_year_ratio"] = year_ratio(near, level, 3)
+    columns["_year_smooth"] = year_ratio(wide, wide, 15)
+    target = pl.Series(at + horizon).set(pl.Series(~is_inside(-horizon)), None)
+    found = base.select("ds", "y", "closed", *spec.numbers, *spec.texts)[target]
+    planned = {f"_{name}_target": found[name] for name in (*spec.numbers, *spec.texts)}
+    replaced = {
+        **pl.DataFrame(columns, nan_to_null=True).to_dict(),
+        "origin": origins["ds"],
+        "_last": origins["_open"],
+        **planned,
+        **found.select("ds", "y", "closed").to_dict(),
+        **rows.drop("at").to_dict(),
+    }
+    kept = origins.drop(name for name in replaced if name in origins.columns)
+    return kept.hstack([values.alias(name) for name, values in replaced.items()])
+
+
+def _mean_of_known(values: Sequence[np.ndarray]) -> np.ndarray:
+    """`row_mean` of arrays in which NaN is what is missing."""
+    total, count = np.zeros(len(values[0])), np.zeros(len(values[0]))
+    for value in values:
+        known = ~np.isnan(value)
+        total, count = total + np.where(known, value, 0.0), count + known
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _phase_names(spec: FeatureSpec) -> list[str]:
@@ -208,8 +248,13 @@ def _base_window(spec: FeatureSpec) -> int:
     return 4 if spec.weekly else 28
 
 
-def _finish(rows: pl.DataFrame, spec: FeatureSpec, plan: PanelPlan) -> pl.DataFrame:
+def _finish(rows: pl.DataFrame, spec: FeatureSpec, folds: tuple[Fold, ...]) -> pl.DataFrame:
     """Names the columns of the panel, amounts divided by the series' scale, nothing null among the features."""
+    return rows.select(_final_columns(spec, folds, tuple(name for name in KEYS if name in rows.columns)))
+
+
+@functools.lru_cache(maxsize=16)  # the service asks for them with each request
+def _final_columns(spec: FeatureSpec, folds: tuple[Fold, ...], keys: tuple[str, ...]) -> list[pl.Expr]:
     scale, day = pl.col("scale"), pl.col("ds")
     first_mean = pl.col(f"mean_{spec.windows[0]}")
     fallback = pl.coalesce(first_mean, f"mean_{spec.level_window}", pl.lit(0.0))
@@ -217,7 +262,7 @@ def _finish(rows: pl.DataFrame, spec: FeatureSpec, plan: PanelPlan) -> pl.DataFr
     level = pl.max_horizontal(pl.col(f"mean_{spec.level_window}").abs(), 0.01 * scale)
     season_mean = pl.coalesce(row_mean(lags), fallback)
     fold = pl.lit(None, pl.Int32)
-    for each in plan.folds:
+    for each in folds:
         scored = (pl.col("kind") == SCORE) & (pl.col("origin") == each.cutoff)
         fold = pl.when(scored).then(pl.lit(each.number, pl.Int32)).otherwise(fold)
     relative = {
@@ -258,23 +303,12 @@ def _finish(rows: pl.DataFrame, spec: FeatureSpec, plan: PanelPlan) -> pl.DataFr
         }
     values = plain | {name: value / scale for name, value in relative.items()} | covariates
     values |= _phase_values(fallback, level, spec)
-    keys = [name for name in KEYS if name in rows.columns]
-    return rows.select(
-        "unique_id",
-        *keys,
-        "kind",
+    return [
+        pl.col("unique_id", *keys, "kind"),
         fold.alias("fold"),
-        "origin",
-        "horizon",
-        "ds",
-        "y",
-        "closed",
-        "draw",
-        "scale",
-        "naive_mse",
-        "short",
+        pl.col("origin", "horizon", "ds", "y", "closed", "draw", "scale", "naive_mse", "short"),
         pl.coalesce(*lags, fallback).alias("seasonal_naive"),
         *[pl.coalesce(f"mean_{w}", fallback).alias(f"average_{name}") for name, w in spec.averages.items()],
         *[values[name].cast(pl.Float64).alias(name) for name in feature_names(spec)],
         *[pl.col(f"_{name}_target").fill_null("unknown").alias(f"c_{name}") for name in spec.texts],
-    )
+    ]

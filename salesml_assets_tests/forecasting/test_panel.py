@@ -13,7 +13,7 @@ import pytest
 
 from salesml_assets.forecasting.features import FeatureSpec, add_features
 from salesml_assets.forecasting.folds import rolling_folds
-from salesml_assets.forecasting.panel import PanelPlan, expand, feature_names
+from salesml_assets.forecasting.panel import PanelPlan, expand, expand_future, feature_names
 
 SPEC = FeatureSpec()
 START, LAST, HORIZON = dt.date(2022, 1, 3), dt.date(2023, 12, 31), 10
@@ -126,3 +126,47 @@ def test_the_sample_is_about_the_share_asked_for() -> None:
     all_rows = panel_of(frame, share=1.0).filter(pl.col("kind") == "train").height
     some = panel_of(frame, share=0.1).filter(pl.col("kind") == "train").height
     assert some / all_rows == pytest.approx(0.1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("spec", "step"),
+    [
+        (FeatureSpec(numbers=("promo", "price"), texts=("flyer",)), 1),
+        (FeatureSpec(True, 52, 52, (2, 4, 8, 13), 13, 8, ("promo", "price"), ("flyer",)), 7),
+    ],
+    ids=["daily", "weekly"],
+)
+def test_the_short_way_to_future_rows_gives_the_values_of_the_whole_panel(spec: FeatureSpec, step: int) -> None:
+    random = np.random.default_rng(5)
+    frame = history(4, numbers=("promo", "price")).with_columns(
+        flyer=pl.when(pl.col("promo") > 0).then(pl.lit("a")), y=pl.when(pl.col("y") > 1).then("y")
+    )
+    frame = frame.filter((pl.col("ds") - START).dt.total_days() % step == 0).with_columns(
+        closed=pl.col("closed") & (step == 1)
+    )
+    last = frame["ds"].max()
+    assert isinstance(last, dt.date)
+    # A series that is too short for a model, and one that has sold nothing for long.
+    frame = frame.filter((pl.col("unique_id") != "s1") | (pl.col("ds") > last - dt.timedelta(5 * step)))
+    frame = frame.with_columns(
+        y=pl.when((pl.col("unique_id") == "s2") & (pl.col("ds").dt.year() > 2022)).then(0.0).otherwise("y")
+    )
+    days = [last + dt.timedelta(step * number) for number in range(1, HORIZON + 1)]
+    future = (
+        frame.select("unique_id", "product").unique().sort("unique_id").join(pl.DataFrame({"ds": days}), how="cross")
+    )
+    future = future.with_columns(
+        closed=(pl.col("ds").dt.weekday() == 7) & (step == 1),
+        promo=pl.Series(random.integers(0, 2, len(future)).astype(float)),
+        flyer=pl.lit("b"),
+    )
+    extended = pl.concat([add_features(frame, spec), future], how="diagonal_relaxed")
+    plan = PanelPlan(HORIZON, last, tuple(rolling_folds(last, HORIZON, 3, step)), 0.05, 42)
+    whole = expand(extended, spec, plan).filter(pl.col("kind") == "future").sort("unique_id", "horizon")
+
+    short = expand_future(extended, spec, HORIZON)
+
+    assert len(short) == 4 * HORIZON
+    polars.testing.assert_frame_equal(short.drop("draw"), whole.drop("draw"), check_exact=True)
+    one = pl.concat(expand_future(part, spec, HORIZON) for part in extended.partition_by("unique_id"))
+    polars.testing.assert_frame_equal(one.sort("unique_id", "horizon"), short, check_exact=True)

@@ -83,7 +83,7 @@ class Encoder:
         if rows.is_empty():
             raise ValueError("there are no rows to fit an encoder on")
         labels = {name: _labels(rows[name]) for name in (*columns.keys, *columns.texts)}
-        raw = _raw(rows, columns, labels).astype(np.float64)
+        raw = _raw(rows, columns, labels, _places(labels)).astype(np.float64)
         raw[~np.isfinite(raw)] = np.nan
         known = ~np.isnan(raw)
         count = known.sum(axis=0)
@@ -109,6 +109,11 @@ class Encoder:
         return (*self.columns.features, *[f"{name}_index" for name in self.columns.keys], *hot)
 
     @cached_property
+    def places(self) -> dict[str, dict[str, int]]:
+        """The index of each label."""
+        return _places(self.labels)
+
+    @cached_property
     def sources(self) -> tuple[str, ...]:
         """The panel's column behind each column of the matrix."""
         hot = [name for name in self.columns.texts for _ in self.labels[name]]
@@ -116,7 +121,7 @@ class Encoder:
 
     def encode(self, rows: pl.DataFrame) -> Matrix:
         """The matrix of some rows, all of it finite; each row's values depend on that row alone."""
-        matrix = _raw(rows, self.columns, self.labels)
+        matrix = _raw(rows, self.columns, self.labels, self.places)
         if not np.isfinite(matrix).all():
             for strange, values in (
                 (np.isnan(matrix), self.means),
@@ -152,14 +157,25 @@ def _labels(column: pl.Series) -> tuple[str, ...]:
     return tuple(counts.sort(["len", "label"], descending=[True, False])["label"])
 
 
-def _raw(rows: pl.DataFrame, columns: PanelColumns, labels: dict[str, tuple[str, ...]]) -> Matrix:
+def _places(labels: dict[str, tuple[str, ...]]) -> dict[str, dict[str, int]]:
+    return {name: {label: place for place, label in enumerate(known)} for name, known in labels.items()}
+
+
+def _raw(
+    rows: pl.DataFrame,
+    columns: PanelColumns,
+    labels: dict[str, tuple[str, ...]],
+    places: dict[str, dict[str, int]],
+) -> Matrix:
     """The matrix with missing and infinite values as they are."""
     expressions = [pl.col(name).cast(pl.Float32) for name in columns.features]
     for name in columns.keys:
         known = labels[name]
-        places = pl.Series(range(len(known)), dtype=pl.Float32)
+        # Only labels that the rows have: one series of many is looked up in microseconds.
+        present = rows[name].cast(pl.String).unique().drop_nulls()
+        found = [float(places[name].get(label, len(known))) for label in present]
         index = pl.col(name).cast(pl.String).replace_strict(
-            pl.Series(known, dtype=pl.String), places, default=float(len(known)), return_dtype=pl.Float32
+            present, pl.Series(found, dtype=pl.Float32), default=float(len(known)), return_dtype=pl.Float32
         )  # fmt: skip
         expressions.append(index.fill_null(float(len(known))).alias(f"{name}_index"))
     for name in columns.texts:
