@@ -285,7 +285,7 @@ def _delivered(value: Column, kind: T.DataType) -> Column:
 
 def resolved_columns(settings: Settings, frame: DataFrame) -> dict[str, tuple[str, T.DataType]]:
     """As `available_columns`, with the type of each expression on a frame."""
-    entries, found = settings.sales.columns, {}
+    entries, wanted = settings.sales.columns, {}
     required = required_columns(settings)
     for name in CANONICAL:
         entry: str | None = getattr(entries, name)
@@ -294,12 +294,29 @@ def resolved_columns(settings: Settings, frame: DataFrame) -> dict[str, tuple[st
                 raise ConfigurationError(f"sales.columns.{name}: {_why_required(name, settings)}, but it is not set")
             continue
         optional = name not in entries.model_fields_set and name not in required
-        if optional and source_column(entry, frame.columns) is None:
-            continue
-        expression, kind = resolve_key(f"sales.columns.{name}", entry, frame)
-        _check_type(name, entry, kind)
-        found[name] = (expression, kind)
+        if not optional or source_column(entry, frame.columns) is not None:
+            wanted[name] = entry
+    found = _all_at_once(wanted, frame)
+    if found is None:  # one at a time, for the message
+        found = {name: resolve_key(f"sales.columns.{name}", entry, frame) for name, entry in wanted.items()}
+    for name, (_, kind) in found.items():
+        _check_type(name, wanted[name], kind)
     return found
+
+
+def _all_at_once(wanted: dict[str, str], frame: DataFrame) -> dict[str, tuple[str, T.DataType]] | None:
+    """As `resolve` for several entries in one question to Spark; None where one of them does not work."""
+    try:
+        columns = {name: column_of(entry, frame.schema) for name, entry in wanted.items()}
+        expressions = {
+            name: entry if columns[name] is None else quoted(str(columns[name])) for name, entry in wanted.items()
+        }
+        entry = F.struct(*[F.expr(expression).alias(name) for name, expression in expressions.items()])
+        kinds = frame.select("*", entry.alias("_entry")).schema["_entry"].dataType
+    except (AnalysisException, ParseException, ValueError):
+        return None
+    assert isinstance(kinds, T.StructType)
+    return {name: (expression, kinds[name].dataType) for name, expression in expressions.items()}
 
 
 def _why_required(name: str, settings: Settings) -> str:

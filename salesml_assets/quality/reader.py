@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
@@ -19,6 +20,7 @@ from pyspark.sql import types as T
 
 from salesml_assets.config.settings import ConfigurationError, S3Settings
 from salesml_assets.quality.encoding import (
+    REPLACEMENT,
     SAMPLE_BYTES,
     EncodingProblem,
     arrow_path,
@@ -144,7 +146,26 @@ def _read_files(spark: SparkSession, source: Source) -> DataFrame:
     if not files.paths:
         raise source.wrong("path", f"there is no data at {path!r}")
     read = {"parquet": _read_parquet, "csv": _read_csv, "json": _read_json}[source.kind]
-    return read(spark, source, files)
+    return _with_folder_names(read(spark, source, files), files)
+
+
+def _with_folder_names(frame: DataFrame, files: SourceFiles) -> DataFrame:
+    """The frame with the values of its folders' names as they were meant.
+
+    Arrow, and so pandas, writes `shop=P%C3%A3o` for Pão, the bytes of UTF-8; Spark takes each byte for a character.
+    """
+    meant: dict[str, dict[str, str]] = {}
+    for path in files.paths if files.root and not files.nested else []:
+        for part in path.removeprefix(files.root or "").split("/")[:-1]:
+            name, _, value = part.partition("=")
+            read = re.sub("%([0-9A-Fa-f]{2})", lambda byte: chr(int(byte[1], 16)), value)
+            if (proper := unquote(value)) != read and REPLACEMENT not in proper:
+                meant.setdefault(name, {})[read] = proper
+    columns = {}
+    for name, values in meant.items():
+        table = F.create_map(*[F.lit(text) for pair in sorted(values.items()) for text in pair])
+        columns[name] = F.coalesce(table[F.col(quoted(name))], F.col(quoted(name)))
+    return frame.withColumns(columns) if columns else frame
 
 
 def _reader(spark: SparkSession, files: SourceFiles, options: dict[str, str]) -> DataFrameReader:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from py4j.protocol import Py4JJavaError
@@ -11,6 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from salesml_assets.config.settings import ConfigurationError, Settings
+from salesml_assets.quality.arrow_profile import arrow_profile
 from salesml_assets.quality.files import file_stamps
 from salesml_assets.quality.findings import SourceSummary, judge_profile, needed_steps
 from salesml_assets.quality.mapping import (
@@ -95,8 +97,11 @@ def inspect(
     mapped = available_columns(settings, delivered.schema)
     known_future_columns(settings, delivered.columns, list(mapped))
     _check_planned_file(spark, settings)
-    _check_rules(delivered, settings)
-    profile = profile_of(delivered, condition, settings, months)
+    profile = arrow_profile(delivered, settings) if months is None else None
+    _check_rules(delivered, settings, mapping_too=profile is not None)
+    if profile is None:
+        with _readable_errors():
+            profile = profile_of(delivered, condition, settings, months)
     names = [header(one) for one in delivered.schema if one.name != CORRUPT]
     return judge_profile(profile, delivered, settings, mapped, names, whole=months is None)
 
@@ -143,19 +148,40 @@ def _check_planned_file(spark: SparkSession, settings: Settings) -> None:
     resolve_plan(open_plan(spark, settings), settings)
 
 
-def _check_rules(delivered: DataFrame, settings: Settings) -> None:
-    """Tries mapping and rules on a few rows: a condition may be well formed and yet fail on values."""
+def _check_rules(delivered: DataFrame, settings: Settings, mapping_too: bool) -> None:
+    """Tries rules, and the mapping, on a few rows: a condition may be well formed and yet fail on values."""
     own = {rule.name: f"quality.rules.{rule.name}" for rule in settings.quality.rules}
     keys = own | {"not_a_product": "quality.exclude_products"}
     rules = [rule for rule in applicable_rules(delivered, settings) if rule.name in keys]
-    few = delivered.limit(TRIAL_ROWS)
+    if not rules and not mapping_too:
+        return
+    with _readable_errors():
+        few = delivered.sparkSession.createDataFrame(delivered.limit(TRIAL_ROWS).collect(), delivered.schema)
     try:
-        few = delivered.sparkSession.createDataFrame(few.collect(), delivered.schema)
+        rows = prepared(few, settings, settings.today, rules)
+        judged = rows.select(F.struct(*[F.expr(f"({rule.condition})").alias(rule.name) for rule in rules], "*"))
+        types = judged.schema[0].dataType
+        assert isinstance(types, T.StructType)
+        works = all(isinstance(types[rule.name].dataType, T.BooleanType) for rule in rules)
+        judged.collect()
+    except (PySparkException, Py4JJavaError):
+        works = False
+    if works:
+        return
+    # One at a time, for the message.
+    with _readable_errors():
         canonical(few, settings).collect()
-    except (PySparkException, Py4JJavaError) as error:
-        raise ConfigurationError(f"sales: fails on the source's rows: {first_sentence(error)}") from None
     for rule in rules:
         _check_condition(prepared(few, settings, settings.today, [rule]), rule.condition, keys[rule.name])
+
+
+@contextmanager
+def _readable_errors() -> Iterator[None]:
+    """Errors of Spark on the rows of the source in one line."""
+    try:
+        yield
+    except (PySparkException, Py4JJavaError) as error:
+        raise ConfigurationError(f"sales: fails on the source's rows: {first_sentence(error)}") from None
 
 
 def _check_condition(rows: DataFrame, condition: str, key: str) -> None:

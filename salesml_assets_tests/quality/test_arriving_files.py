@@ -84,6 +84,19 @@ def test_names_of_folders_stay_text(spark: SparkSession, source_settings: Made, 
     assert take_in(spark, settings).totals() == {store: 182 * level for store, level in levels.items()}
 
 
+def test_names_of_folders_as_arrow_writes_them(spark: SparkSession, source_settings: Made, tmp_path: Path) -> None:
+    stores = ["Pão", "PÃ£o", "a/b", "100%", "ü"]
+    frame = pd.DataFrame(
+        [(day, store, 1.0) for day in days(182) for store in stores], columns=["date", "shop", "units"]
+    )
+    frame.to_parquet(tmp_path / "sales", partition_cols=["shop"])
+    settings = source_settings(
+        sales={"path": str(tmp_path / "sales"), "columns": {"date": "date", "store": "shop", "quantity": "units"}},
+        forecast={"series": ["store"]},
+    )
+    assert take_in(spark, settings).totals() == dict.fromkeys(stores, 182.0)
+
+
 @pytest.mark.parametrize("written", ["iso-8859-1", "windows-1252", "cp850", "utf-16", "utf-16-le"])
 def test_an_encoding_that_is_not_named(
     written: str, spark: SparkSession, source_settings: Made, tmp_path: Path
