@@ -23,7 +23,7 @@ from salesml_assets.resources.lake import Lake, Table
 from salesml_assets.resources.training import Training
 
 if TYPE_CHECKING:
-    from salesml_assets.forecasting.production import Version
+    from salesml_assets.forecasting.versions import Version
 
 GROUP = "production"
 # The tables that a production model is made from.

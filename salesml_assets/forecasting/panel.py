@@ -18,15 +18,13 @@ from salesml_assets.config.settings import KEYS
 from salesml_assets.forecasting.draws import hashed, uniform
 from salesml_assets.forecasting.features import (
     FeatureSpec,
-    row_mean,
     shifted,
     sort_and_number,
 )
 from salesml_assets.forecasting.folds import Fold
+from salesml_assets.forecasting.panel_features import WEEKDAY_WEEKS, base_window, panel_features, seasonal_lags, usual
 
 TRAIN, SCORE, FUTURE = "train", "score", "future"
-SEASONAL_LAGS = 4
-WEEKDAY_WEEKS = (8, 13)
 YEARS = 3
 
 
@@ -51,16 +49,7 @@ class PanelPlan:
 
 def feature_names(spec: FeatureSpec) -> list[str]:
     """The numeric features of a panel row, in the order in which models see them."""
-    return [
-        "f_horizon", "f_last", *[f"f_mean_{w}" for w in spec.windows], "f_ewm", "f_ewm_slow", "f_median",
-        "f_largest", "f_spread", "f_mean_sold", "f_zero_share", "f_zero_share_long", "f_since_sale", "f_level",
-        "f_momentum",
-        *[f"f_season_{k}" for k in _seasonal_lags(spec)], "f_season_mean", *_phase_names(spec),
-        "f_year_ratio", "f_year_smooth", "f_has_year",
-        "f_day_of_week", "f_day_of_month", "f_day_of_year", "f_month",
-        *[f"f_{name}" for name in spec.numbers], *[f"f_{name}_recent" for name in spec.numbers],
-        *[f"f_{name}_like" for name in spec.numbers],
-    ]  # fmt: skip
+    return [feature.name for feature in panel_features(spec)]
 
 
 def expand(features: pl.DataFrame, spec: FeatureSpec, plan: PanelPlan) -> pl.DataFrame:
@@ -174,7 +163,7 @@ def _with_targets(base: pl.DataFrame, rows: pl.DataFrame, spec: FeatureSpec) -> 
 
     opened = base["_open"].to_numpy()
     to_season = -(-horizon // spec.season) * spec.season - horizon
-    columns = {f"_season_{k}": earlier(opened, to_season + (k - 1) * spec.season) for k in _seasonal_lags(spec)}
+    columns = {f"_season_{k}": earlier(opened, to_season + (k - 1) * spec.season) for k in seasonal_lags(spec)}
     if spec.weekly:
         columns["_season_before"] = earlier(opened, to_season + 1)
         columns["_season_after"] = earlier(opened, np.maximum(to_season - 1, 0))
@@ -197,7 +186,7 @@ def _with_targets(base: pl.DataFrame, rows: pl.DataFrame, spec: FeatureSpec) -> 
             ratios.append((became / np.where(was > 1e-6 * scale, was, np.nan)).clip(0.0, 10.0))
         return _mean_of_known(ratios)
 
-    near, wide, level = (base[name].to_numpy() for name in ("_near", "_wide", f"mean_{_base_window(spec)}"))
+    near, wide, level = (base[name].to_numpy() for name in ("_near", "_wide", f"mean_{base_window(spec)}"))
     columns["_year_ratio"] = year_ratio(near, level, 3)
     columns["_year_smooth"] = year_ratio(wide, wide, 15)
     target = pl.Series(at + horizon).set(pl.Series(~is_inside(-horizon)), None)
@@ -224,30 +213,6 @@ def _mean_of_known(values: Sequence[np.ndarray]) -> np.ndarray:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _phase_names(spec: FeatureSpec) -> list[str]:
-    """Features of the target's place in the short season."""
-    if spec.weekly:
-        return ["f_season_before", "f_season_after"]
-    return [*[f"f_weekday_{n}" for n in WEEKDAY_WEEKS], "f_weekday_index"]
-
-
-def _phase_values(fallback: pl.Expr, level: pl.Expr, spec: FeatureSpec) -> dict[str, pl.Expr]:
-    scale = pl.col("scale")
-    if spec.weekly:
-        return {f"f_{name}": pl.coalesce(f"_{name}", fallback) / scale for name in ("season_before", "season_after")}
-    index = pl.coalesce(f"_on_weekday_{WEEKDAY_WEEKS[0]}", fallback) / level
-    means = {f"f_weekday_{n}": pl.coalesce(f"_on_weekday_{n}", fallback) / scale for n in WEEKDAY_WEEKS}
-    return {**means, "f_weekday_index": index.clip(-10.0, 10.0)}
-
-
-def _seasonal_lags(spec: FeatureSpec) -> range:
-    return range(1, (2 if spec.weekly else SEASONAL_LAGS) + 1)
-
-
-def _base_window(spec: FeatureSpec) -> int:
-    return 4 if spec.weekly else 28
-
-
 def _finish(rows: pl.DataFrame, spec: FeatureSpec, folds: tuple[Fold, ...]) -> pl.DataFrame:
     """Names the columns of the panel, amounts divided by the series' scale, nothing null among the features."""
     return rows.select(_final_columns(spec, folds, tuple(name for name in KEYS if name in rows.columns)))
@@ -255,60 +220,18 @@ def _finish(rows: pl.DataFrame, spec: FeatureSpec, folds: tuple[Fold, ...]) -> p
 
 @functools.lru_cache(maxsize=16)  # the service asks for them with each request
 def _final_columns(spec: FeatureSpec, folds: tuple[Fold, ...], keys: tuple[str, ...]) -> list[pl.Expr]:
-    scale, day = pl.col("scale"), pl.col("ds")
-    first_mean = pl.col(f"mean_{spec.windows[0]}")
-    fallback = pl.coalesce(first_mean, f"mean_{spec.level_window}", pl.lit(0.0))
-    lags = [pl.col(f"_season_{k}") for k in _seasonal_lags(spec)]
-    level = pl.max_horizontal(pl.col(f"mean_{spec.level_window}").abs(), 0.01 * scale)
-    season_mean = pl.coalesce(row_mean(lags), fallback)
+    instead = usual(spec)
+    lags = [f"_season_{k}" for k in seasonal_lags(spec)]
     fold = pl.lit(None, pl.Int32)
     for each in folds:
         scored = (pl.col("kind") == SCORE) & (pl.col("origin") == each.cutoff)
         fold = pl.when(scored).then(pl.lit(each.number, pl.Int32)).otherwise(fold)
-    relative = {
-        "f_last": pl.coalesce("_last", fallback),
-        **{f"f_mean_{w}": pl.coalesce(f"mean_{w}", fallback) for w in spec.windows},
-        "f_ewm": pl.coalesce("ewm", fallback),
-        "f_ewm_slow": pl.coalesce("ewm_slow", fallback),
-        "f_median": pl.coalesce("median", fallback),
-        "f_largest": pl.coalesce("largest", fallback),
-        "f_mean_sold": pl.coalesce("mean_sold", fallback),
-        "f_spread": pl.coalesce("spread", pl.lit(0.0)),
-        **{f"f_season_{k}": pl.coalesce(name, fallback) for k, name in enumerate(lags, 1)},
-        "f_season_mean": season_mean,
-    }
-    plain = {
-        "f_horizon": pl.col("horizon"),
-        "f_zero_share": pl.col("zero_share").fill_null(0.0),
-        "f_zero_share_long": pl.col("zero_share_long").fill_null(0.0),
-        "f_since_sale": pl.col("since_sale").fill_null(pl.col("age")).cast(pl.Float64).log1p(),
-        "f_level": scale.log(),
-        "f_momentum": (pl.coalesce(f"mean_{_base_window(spec)}", fallback) / level).clip(-10.0, 10.0),
-        "f_year_ratio": pl.col("_year_ratio").fill_null(1.0),
-        "f_year_smooth": pl.col("_year_smooth").fill_null(1.0),
-        "f_has_year": pl.col("_year_ratio").is_not_null().cast(pl.Float64),
-        "f_day_of_week": day.dt.weekday().cast(pl.Float64),
-        "f_day_of_month": day.dt.day().cast(pl.Float64),
-        "f_day_of_year": day.dt.ordinal_day().cast(pl.Float64),
-        "f_month": day.dt.month().cast(pl.Float64),
-    }
-    covariates: dict[str, pl.Expr] = {}
-    for name in spec.numbers:
-        target = pl.col(f"_{name}_target")
-        like = pl.when(target > 0).then(f"_{name}_on").otherwise(f"_{name}_off")
-        covariates |= {
-            f"f_{name}": pl.coalesce(target, f"_{name}_recent", pl.lit(0.0)),
-            f"f_{name}_recent": pl.col(f"_{name}_recent").fill_null(0.0),
-            f"f_{name}_like": pl.coalesce(like, fallback) / scale,
-        }
-    values = plain | {name: value / scale for name, value in relative.items()} | covariates
-    values |= _phase_values(fallback, level, spec)
     return [
         pl.col("unique_id", *keys, "kind"),
         fold.alias("fold"),
         pl.col("origin", "horizon", "ds", "y", "closed", "draw", "scale", "naive_mse", "short"),
-        pl.coalesce(*lags, fallback).alias("seasonal_naive"),
-        *[pl.coalesce(f"mean_{w}", fallback).alias(f"average_{name}") for name, w in spec.averages.items()],
-        *[values[name].cast(pl.Float64).alias(name) for name in feature_names(spec)],
+        pl.coalesce(*lags, instead).alias("seasonal_naive"),
+        *[pl.coalesce(f"mean_{w}", instead).alias(f"average_{name}") for name, w in spec.averages.items()],
+        *[feature.value.cast(pl.Float64).alias(feature.name) for feature in panel_features(spec)],
         *[pl.col(f"_{name}_target").fill_null("unknown").alias(f"c_{name}") for name in spec.texts],
     ]

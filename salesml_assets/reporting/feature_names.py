@@ -1,56 +1,24 @@
-"""What the features mean, in words."""
+"""What the features mean, in words: the labels of their declarations, and of what is not a feature of the panel."""
 
 from __future__ import annotations
 
 import re
+from functools import cache
 
+from salesml_assets.forecasting.features import FeatureSpec
+from salesml_assets.forecasting.panel_features import panel_features
 from salesml_assets.reporting.formats import sentence
 from salesml_assets.text import clean
 
 # Names may carry a prefix that says what they are in the panel: f_ (number) or c_ (text).
 _PREFIX = re.compile(r"^[fc]_")
-_FIXED = {
-    "horizon": "How far ahead",
-    "last": "Sales of the last {step}",
-    "ewm": "Smoothed recent sales",
-    "ewm_slow": "Smoothed sales over months",
-    "median": "Median of recent sales",
-    "largest": "Largest recent sale",
-    "mean_sold": "Sales on {steps} with a sale",
-    "zero_share_long": "Share of {steps} without a sale, over months",
-    "spread": "Spread of recent sales",
-    "zero_share": "Share of {steps} without a sale",
-    "since_sale": "Time since the last sale",
-    "age": "Age of the series",
-    "level": "Size of the series",
-    "scale": "Size of the series",
-    "momentum": "Recent trend",
-    "trend": "Last {step} against its mean",
-    "weekday_index": "Strength of the weekday",
-    "season_before": "Week before, a year ago",
-    "season_after": "Week after, a year ago",
-    "year_smooth": "Season last year, smoothed",
-    "month": "Month",
-    "store_index": "Store",
-    "category_index": "Category",
-    "product_index": "Product",
-    "season_1": "Same {season}, last known",
-    "season_mean": "Same {season}, mean of the last",
-    "year_ratio": "Same time last year",
-    "has_year": "A year of history is there",
-    "day_of_week": "Day of the week",
-    "day_of_month": "Day of the month",
-    "day_of_year": "Time of the year",
-    "week_of_year": "Week of the year",
-    "year_month": "Calendar month",
-}
+_KEYS = {"store_index": "Store", "category_index": "Category", "product_index": "Product"}
+# Columns of the table `features` that teams know from their own.
 _PATTERNS = (
-    (r"(?:mean|moving_average)_(\d+)", "Mean of the last {count} {steps}"),
-    (r"(?:sales_)?lag_(\d+)", "Sales {count} {steps} before"),
-    (r"weekday_(\d+)", "Mean of that weekday over {count} weeks"),
-    (r"season_(\d+)", "Same {season}, {count} back"),
+    (r"moving_average_(\d+)", "Mean of the last {count} {steps}"),
+    (r"sales_lag_(\d+)", "Sales {count} {steps} before"),
 )
-_ENDINGS = (("_recent", "recent level"), ("_like", "sales at the planned value"))
+_ENDINGS = ("_recent", "_like")
 
 
 def feature_label(name: str, step: str = "day") -> str:
@@ -58,16 +26,29 @@ def feature_label(name: str, step: str = "day") -> str:
 
     >>> feature_label("f_mean_28"), feature_label("f_mean_13", "week"), feature_label("f_promo_recent")
     ('Mean of the last 28 days', 'Mean of the last 13 weeks', 'Promo, recent level')
+    >>> feature_label("c_campaign_hot_flyer")
+    'Campaign: flyer'
     """
+    words = {"step": step, "steps": f"{step}s", "season": "weekday" if step == "day" else "week of the year"}
+    if name in (labels := _labels(step != "day")):
+        return labels[name].format(**words)
+    if name in _KEYS:
+        return _KEYS[name]
     bare = _PREFIX.sub("", name)
-    season = "weekday" if step == "day" else "week of the year"
-    words = {"step": step, "steps": f"{step}s", "season": season}
-    if bare in _FIXED:
-        return _FIXED[bare].format(**words)
     for pattern, text in _PATTERNS:
         if match := re.fullmatch(pattern, bare):
             return text.format(count=match.group(1), **words)
-    for ending, meaning in _ENDINGS:
-        if bare.endswith(ending):
-            return f"{sentence(bare.removesuffix(ending))}, {meaning}"
+    covariate, hot, label = bare.partition("_hot_")
+    if hot:
+        return f"{sentence(clean(covariate, 40))}: {clean(label, 40)}"
+    for ending in _ENDINGS:
+        if bare.endswith(ending) and name.startswith("f_"):
+            planned = panel_features(FeatureSpec(numbers=(clean(bare.removesuffix(ending), 60),)))
+            return next(feature.label for feature in planned if feature.name.endswith(ending))
     return sentence(clean(bare, 60))
+
+
+@cache
+def _labels(weekly: bool) -> dict[str, str]:
+    spec = FeatureSpec(weekly=True, windows=(2, 4, 8, 13)) if weekly else FeatureSpec()
+    return {feature.name: feature.label for feature in panel_features(spec)}

@@ -1,0 +1,149 @@
+"""What models see of a row of the panel: each feature is declared once, with its name, value and label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from salesml_assets.forecasting.features import FeatureSpec, row_mean
+
+SEASONAL_LAGS = 4
+WEEKDAY_WEEKS = (8, 13)
+BOUND = 10.0  # of ratios
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A numeric feature of a row of the panel.
+
+    Attributes:
+        name: Column of the panel.
+        value: Its value from the columns that `panel.expand` looks up; never null.
+        label: Its meaning in words; `{step}`, `{steps}` and `{season}` stand for day or week and what they belong to.
+    """
+
+    name: str
+    value: pl.Expr
+    label: str
+
+
+def seasonal_lags(spec: FeatureSpec) -> range:
+    """Seasons that are looked back."""
+    return range(1, (2 if spec.weekly else SEASONAL_LAGS) + 1)
+
+
+def base_window(spec: FeatureSpec) -> int:
+    """Window of the recent level, in steps."""
+    return 4 if spec.weekly else 28
+
+
+def usual(spec: FeatureSpec) -> pl.Expr:
+    """What stands in for an amount that is not known: the recent mean, else the mean of months, else zero."""
+    return pl.coalesce(f"mean_{spec.windows[0]}", f"mean_{spec.level_window}", pl.lit(0.0))
+
+
+def panel_features(spec: FeatureSpec) -> list[Feature]:
+    """The features in the order in which models see them; amounts are divided by the series' scale.
+
+    A new feature is one more entry here (and, where it needs a new look-up, a column of `panel.expand`).
+
+    Args:
+        spec: The definition of the features.
+    """
+    return [
+        Feature("f_horizon", pl.col("horizon"), "How far ahead"),
+        *_recent_sales(spec),
+        *_seasons(spec),
+        *_calendar(),
+        *_planned(spec),
+    ]
+
+
+def _amount(name: str, column: str, spec: FeatureSpec, label: str) -> Feature:
+    return Feature(name, pl.coalesce(column, usual(spec)) / pl.col("scale"), label)
+
+
+def _level(spec: FeatureSpec) -> pl.Expr:
+    return pl.max_horizontal(pl.col(f"mean_{spec.level_window}").abs(), 0.01 * pl.col("scale"))
+
+
+def _recent_sales(spec: FeatureSpec) -> list[Feature]:
+    scale = pl.col("scale")
+    momentum = pl.coalesce(f"mean_{base_window(spec)}", usual(spec)) / _level(spec)
+    zero_share_long = pl.col("zero_share_long").fill_null(0.0)
+    since_sale = pl.col("since_sale").fill_null(pl.col("age")).cast(pl.Float64).log1p()
+    return [
+        _amount("f_last", "_last", spec, "Sales of the last {step}"),
+        *[_amount(f"f_mean_{w}", f"mean_{w}", spec, f"Mean of the last {w} {{steps}}") for w in spec.windows],
+        _amount("f_ewm", "ewm", spec, "Smoothed recent sales"),
+        _amount("f_ewm_slow", "ewm_slow", spec, "Smoothed sales over months"),
+        _amount("f_median", "median", spec, "Median of recent sales"),
+        _amount("f_largest", "largest", spec, "Largest recent sale"),
+        Feature("f_spread", pl.coalesce("spread", pl.lit(0.0)) / scale, "Spread of recent sales"),
+        _amount("f_mean_sold", "mean_sold", spec, "Sales on {steps} with a sale"),
+        Feature("f_zero_share", pl.col("zero_share").fill_null(0.0), "Share of {steps} without a sale"),
+        Feature("f_zero_share_long", zero_share_long, "Share of {steps} without a sale, over months"),
+        Feature("f_since_sale", since_sale, "Time since the last sale"),
+        Feature("f_level", scale.log(), "Size of the series"),
+        Feature("f_momentum", momentum.clip(-BOUND, BOUND), "Recent trend"),
+    ]
+
+
+def _seasons(spec: FeatureSpec) -> list[Feature]:
+    scale, lags = pl.col("scale"), [f"_season_{k}" for k in seasonal_lags(spec)]
+    mean = pl.coalesce(row_mean([pl.col(name) for name in lags]), usual(spec)) / scale
+    labels = {1: "Same {season}, last known"}
+    found = [
+        _amount(f"f_season_{k}", name, spec, labels.get(k, f"Same {{season}}, {k} back"))
+        for k, name in enumerate(lags, 1)
+    ]
+    found.append(Feature("f_season_mean", mean, "Same {season}, mean of the last"))
+    if spec.weekly:
+        found += [
+            _amount("f_season_before", "_season_before", spec, "Week before, a year ago"),
+            _amount("f_season_after", "_season_after", spec, "Week after, a year ago"),
+        ]
+    else:
+        index = pl.coalesce(f"_on_weekday_{WEEKDAY_WEEKS[0]}", usual(spec)) / _level(spec)
+        found += [
+            _amount(f"f_weekday_{n}", f"_on_weekday_{n}", spec, f"Mean of that weekday over {n} weeks")
+            for n in WEEKDAY_WEEKS
+        ]
+        found.append(Feature("f_weekday_index", index.clip(-BOUND, BOUND), "Strength of the weekday"))
+    known = pl.col("_year_ratio")
+    return [
+        *found,
+        Feature("f_year_ratio", known.fill_null(1.0), "Same time last year"),
+        Feature("f_year_smooth", pl.col("_year_smooth").fill_null(1.0), "Season last year, smoothed"),
+        Feature("f_has_year", known.is_not_null(), "A year of history is there"),
+    ]
+
+
+def _calendar() -> list[Feature]:
+    day = pl.col("ds").dt
+    return [
+        Feature("f_day_of_week", day.weekday(), "Day of the week"),
+        Feature("f_day_of_month", day.day(), "Day of the month"),
+        Feature("f_day_of_year", day.ordinal_day(), "Time of the year"),
+        Feature("f_month", day.month(), "Month"),
+    ]
+
+
+def _planned(spec: FeatureSpec) -> list[Feature]:
+    """Covariates known in advance: the planned value, its recent level, and sales at values like the planned one."""
+    values, recents, likes = [], [], []
+    for name in spec.numbers:
+        target, recent = pl.col(f"_{name}_target"), pl.col(f"_{name}_recent")
+        like = pl.when(target > 0).then(f"_{name}_on").otherwise(f"_{name}_off")
+        words = name[:1].upper() + name[1:].replace("_", " ")
+        values.append(Feature(f"f_{name}", pl.coalesce(target, recent, pl.lit(0.0)), words))
+        recents.append(Feature(f"f_{name}_recent", recent.fill_null(0.0), f"{words}, recent level"))
+        likes.append(
+            Feature(
+                f"f_{name}_like",
+                pl.coalesce(like, usual(spec)) / pl.col("scale"),
+                f"{words}, sales at the planned value",
+            )
+        )
+    return [*values, *recents, *likes]
