@@ -108,9 +108,14 @@ def inspect(
 def _stamps(spark: SparkSession, settings: Settings) -> tuple[str, ...]:
     """What changes with the files of the source and of the plan."""
     found = []
-    for path in (settings.sales.path, settings.forecast.known_future.path):
-        if path is not None:
+    for key, path in (("sales", settings.sales.path), ("forecast.known_future", settings.forecast.known_future.path)):
+        if path is None:
+            continue
+        check_store(settings, path, f"{key}.path")
+        try:
             found += file_stamps(spark, path)
+        except Py4JJavaError as error:
+            raise ConfigurationError(f"{key}.path: {path!r} cannot be listed: {first_sentence(error)}") from None
     return tuple(found)
 
 
