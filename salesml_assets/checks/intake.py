@@ -27,10 +27,11 @@ def measure_rejected(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
     if rejected and share >= limit and limit < 1:
         for batch in lake.batches(QUARANTINED_SALES):
             for row in batch.iter_rows(named=True):
+                text = _shown(row)
                 for rule in row["_reasons"]:
                     reasons[rule] += 1
-                    if len(samples.setdefault(rule, [])) < SAMPLES and (text := _shown(row)) not in samples[rule]:
-                        samples[rule].append(text)
+                    # The least ones, whatever the order of the rows.
+                    samples[rule] = sorted({*samples.get(rule, ()), text})[:SAMPLES]
     stops = bool(reasons)
     yield Finding(
         "rejected_share",

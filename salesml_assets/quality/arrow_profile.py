@@ -22,6 +22,7 @@ from salesml_assets.quality.reader import mentions
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+TRIAL_ROWS = 20  # on which mapping and rules are tried
 MAX_ROWS = 20_000_000  # beyond, Spark's parallel pass is the better one
 MIDNIGHT = pl.duration(hours=0)
 
@@ -78,7 +79,7 @@ def arrow_profile(delivered: DataFrame, settings: Settings) -> Profile | None:
     )
     frame = cells.to_pandas().assign(met=True, readable=True)
     frame["date"] = pd.to_datetime(frame["date"])
-    return Profile(frame, {}, instants)
+    return Profile(frame, {}, instants, rows.head(TRIAL_ROWS).collect().to_dicts())
 
 
 def _rows(delivered: DataFrame, settings: Settings) -> pl.LazyFrame | None:

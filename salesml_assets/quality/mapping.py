@@ -338,22 +338,27 @@ def _check_type(name: str, entry: str, kind: T.DataType) -> None:
 
 def _covariates(delivered: DataFrame, settings: Settings, mapped: Sequence[str], reference: DataFrame) -> list[Column]:
     found = known_future_columns(settings, [name for name in delivered.columns if name != MONTH], mapped)
-    return covariate_columns(delivered, found, reference)
+    return covariate_columns(delivered, found, settings.sales.format, reference)
 
 
-def covariate_columns(frame: DataFrame, found: dict[str, str], reference: DataFrame | None = None) -> list[Column]:
+def covariate_columns(
+    frame: DataFrame, found: dict[str, str], source_format: str, reference: DataFrame | None = None
+) -> list[Column]:
     """Covariates as numbers or text, of the sales and of a file of planned values alike.
 
-    Truth values are numbers, and so is text of which every value is one (`1`, `0.5`, `true`).
+    Truth values are numbers, and so is text of CSV of which every value is one (`1`, `0.5`, `true`).
 
     Args:
         frame: Rows as delivered.
         found: Name of each covariate to its column.
+        source_format: Format of the file that they come from.
         reference: Rows by which it is told whether text holds numbers; default: the frame's.
     """
     kinds = {name: frame.schema[column].dataType for name, column in found.items()}
     texts = {name: found[name] for name, kind in kinds.items() if isinstance(kind, T.StringType)}
-    numeric = _numeric_texts(frame if reference is None else reference, texts) if texts else set()
+    numeric = set()
+    if source_format == "csv" and texts:
+        numeric = _numeric_texts(frame if reference is None else reference, texts)
     columns = []
     for name, column in found.items():
         value, kind = F.col(quoted(column)), kinds[name]

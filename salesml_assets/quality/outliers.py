@@ -15,6 +15,7 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from salesml_assets.config.settings import Settings
+from salesml_assets.forecasting.training.series import unique_id
 from salesml_assets.quality.mapping import AMOUNTS
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _log(name: str) -> Column:
 def _group(rows: DataFrame, settings: Settings) -> Column:
     if "product" in rows.columns:
         return F.col("product")
-    return F.to_json(F.struct(*settings.forecast.series))  # no two tuples of keys share a text
+    return unique_id(settings)
 
 
 def _median(value: str) -> Column:

@@ -93,7 +93,7 @@ def planned_rows(spark: SparkSession, settings: Settings) -> DataFrame | None:
     return frame.select(
         *[text_of(F.expr(expression), key_kind).alias(name) for name, (expression, key_kind) in keys.items()],
         day_of(F.expr(date), kind, settings.sales.timezone).alias("date"),
-        *covariate_columns(frame, covariates),
+        *covariate_columns(frame, covariates, settings.forecast.known_future.format),
     )
 
 

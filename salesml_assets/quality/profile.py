@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pyspark.sql import functions as F
@@ -48,11 +48,13 @@ class Profile:
             instants, or midnight) and the style of each amount in `styled`; with `rows` and `series`.
         styled: Key of the settings and SQL expression of each amount that is text, by its column in `cells`.
         counts_instants: Whether the date is an instant without a time zone.
+        head: The first rows, by the names of the file; None where Spark has to be asked for them.
     """
 
     cells: pd.DataFrame
     styled: dict[str, tuple[str, str]]
     counts_instants: bool
+    head: list[dict[str, Any]] | None = None
 
 
 def profile_of(

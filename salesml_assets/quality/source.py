@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from salesml_assets.config.settings import ConfigurationError, Settings
-from salesml_assets.quality.arrow_profile import arrow_profile
+from salesml_assets.quality.arrow_profile import TRIAL_ROWS, arrow_profile
 from salesml_assets.quality.files import file_stamps
 from salesml_assets.quality.findings import SourceSummary, judge_profile, needed_steps
 from salesml_assets.quality.mapping import (
@@ -28,7 +28,7 @@ from salesml_assets.quality.mapping import (
 from salesml_assets.quality.names import header
 from salesml_assets.quality.notes import Note
 from salesml_assets.quality.plan import open_plan, resolve_plan
-from salesml_assets.quality.profile import profile_of
+from salesml_assets.quality.profile import Profile, profile_of
 from salesml_assets.quality.reader import CORRUPT, Source, first_sentence, read_table
 from salesml_assets.quality.split import applicable_rules, prepared
 from salesml_assets.quality.store_access import check_store
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 __all__ = ["SourceSummary", "inspect", "needed_steps", "preflight", "read_source"]
-TRIAL_ROWS = 20
 
 
 def read_source(spark: SparkSession, settings: Settings) -> DataFrame:
@@ -98,7 +97,7 @@ def inspect(
     known_future_columns(settings, delivered.columns, list(mapped))
     _check_planned_file(spark, settings)
     profile = arrow_profile(delivered, settings) if months is None else None
-    _check_rules(delivered, settings, mapping_too=profile is not None)
+    _check_rules(delivered, settings, profile)
     if profile is None:
         with _readable_errors():
             profile = profile_of(delivered, condition, settings, months)
@@ -109,9 +108,14 @@ def inspect(
 def _stamps(spark: SparkSession, settings: Settings) -> tuple[str, ...]:
     """What changes with the files of the source and of the plan."""
     found = []
-    for path in (settings.sales.path, settings.forecast.known_future.path):
-        if path is not None:
+    for key, path in (("sales", settings.sales.path), ("forecast.known_future", settings.forecast.known_future.path)):
+        if path is None:
+            continue
+        check_store(settings, path, f"{key}.path")
+        try:
             found += file_stamps(spark, path)
+        except Py4JJavaError as error:
+            raise ConfigurationError(f"{key}.path: {path!r} cannot be listed: {first_sentence(error)}") from None
     return tuple(found)
 
 
@@ -148,15 +152,14 @@ def _check_planned_file(spark: SparkSession, settings: Settings) -> None:
     resolve_plan(open_plan(spark, settings), settings)
 
 
-def _check_rules(delivered: DataFrame, settings: Settings, mapping_too: bool) -> None:
+def _check_rules(delivered: DataFrame, settings: Settings, profile: Profile | None) -> None:
     """Tries rules, and the mapping, on a few rows: a condition may be well formed and yet fail on values."""
     own = {rule.name: f"quality.rules.{rule.name}" for rule in settings.quality.rules}
     keys = own | {"not_a_product": "quality.exclude_products"}
     rules = [rule for rule in applicable_rules(delivered, settings) if rule.name in keys]
-    if not rules and not mapping_too:
-        return
-    with _readable_errors():
-        few = delivered.sparkSession.createDataFrame(delivered.limit(TRIAL_ROWS).collect(), delivered.schema)
+    if not rules and profile is None:
+        return  # the profile is made by Spark, which tries the mapping on all rows
+    few = _few_rows(delivered, profile)
     try:
         rows = prepared(few, settings, settings.today, rules)
         judged = rows.select(F.struct(*[F.expr(f"({rule.condition})").alias(rule.name) for rule in rules], "*"))
@@ -173,6 +176,19 @@ def _check_rules(delivered: DataFrame, settings: Settings, mapping_too: bool) ->
         canonical(few, settings).collect()
     for rule in rules:
         _check_condition(prepared(few, settings, settings.today, [rule]), rule.condition, keys[rule.name])
+
+
+def _few_rows(delivered: DataFrame, profile: Profile | None) -> DataFrame:
+    """Some rows, in memory."""
+    spark = delivered.sparkSession
+    if profile is not None and profile.head is not None:
+        rows = [tuple(row.get(header(one)) for one in delivered.schema) for row in profile.head]
+        try:
+            return spark.createDataFrame(rows, delivered.schema)  # spares Spark a job, which is its slow first one
+        except (PySparkException, TypeError, ValueError):
+            pass  # a type of which Python has another notion
+    with _readable_errors():
+        return spark.createDataFrame(delivered.limit(TRIAL_ROWS).collect(), delivered.schema)
 
 
 @contextmanager

@@ -52,10 +52,11 @@ def test_both_count_the_same(
     assert fast is not None
     assert fast.counts_instants == slow.counts_instants == (zone == "UTC" and timezone is None)
     keys = ["date", "bad", "short", "quarter"]
+    types = {"quarter": float, "rows": int, "series": int, "date": "datetime64[s]"}
     cells = [
-        profile.cells[[*keys, "rows", "series"]].astype({"quarter": float, "rows": int, "series": int})
-        .sort_values(keys, ignore_index=True) for profile in (fast, slow)
-    ]  # fmt: skip
+        profile.cells[[*keys, "rows", "series"]].astype(types).sort_values(keys, ignore_index=True)
+        for profile in (fast, slow)
+    ]
     pd.testing.assert_frame_equal(cells[0], cells[1], check_dtype=False)
 
 
