@@ -40,8 +40,8 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         from salesml_assets.drift.evaluate import evaluate, summaries
         from salesml_assets.drift.gather import drift_inputs
         from salesml_assets.drift.parameters import DriftParameters
-        from salesml_assets.forecasting.production import latest_version
         from salesml_assets.forecasting.realised import past_predictions
+        from salesml_assets.forecasting.versions import latest_version
         from salesml_assets.lake.aggregate import latest_day
 
         lake = tables.tables

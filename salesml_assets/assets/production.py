@@ -44,12 +44,12 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         from salesml_assets.forecasting.intervals import interval_table
         from salesml_assets.forecasting.model.bundle import write_bundle
         from salesml_assets.forecasting.production import (
-            all_versions,
             champion_predictions,
-            latest_version,
             make_bundle,
+            with_version,
         )
         from salesml_assets.forecasting.training.backtest import refit
+        from salesml_assets.forecasting.versions import latest_version
 
         comparison = latest_comparison(tables.tables, files)
         decision, recipe = comparison.decision, comparison.recipe
@@ -88,7 +88,7 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         }
         if fit.difference is not None:
             metadata["largest difference from MLlib"] = fit.difference
-        return dg.Output(all_versions(tables.tables, bundle, files.path(*folder)), metadata=metadata)
+        return dg.Output(with_version(tables.tables, bundle, files.path(*folder)), metadata=metadata)
 
     @dg.asset(
         name=FORECASTS,
@@ -101,16 +101,16 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def forecasts(
         context: dg.AssetExecutionContext, tables: Lake, training: Training, files: FileStore
     ) -> dg.Output[Table]:
-        from salesml_assets.forecasting.model.bundle import BundleError, read_bundle
+        from salesml_assets.forecasting.model.bundle import BundleError
         from salesml_assets.forecasting.model.predict import forecast
         from salesml_assets.forecasting.panel import FUTURE
-        from salesml_assets.forecasting.production import latest_version
+        from salesml_assets.forecasting.versions import latest_version, read_version
 
         newest = latest_version(tables.tables)
         if newest is None:
             raise dg.Failure(f"there is no production model yet: materialize {PRODUCTION_MODEL} first")
         try:
-            bundle = read_bundle(partial(files.read, PRODUCTION_MODEL, newest.folder), newest.path)
+            bundle = read_version(files, newest)
         except BundleError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         rows = training.apply(partial(forecast, bundle), FUTURE, settings, context.run.run_id)

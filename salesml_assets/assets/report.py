@@ -51,7 +51,7 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     )
     def report(context: dg.AssetExecutionContext, tables: Lake, files: FileStore) -> dg.MaterializeResult:
         from salesml_assets.forecasting.model.bundle import read_about
-        from salesml_assets.forecasting.production import latest_version
+        from salesml_assets.forecasting.versions import latest_version
         from salesml_assets.reporting.encode import figure_markdown
         from salesml_assets.reporting.figures import pictures
         from salesml_assets.reporting.gather import report_data

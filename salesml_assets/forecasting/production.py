@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import posixpath
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -18,50 +16,17 @@ from salesml_assets.forecasting.model.bundle import Bundle, Calendar
 from salesml_assets.forecasting.model.predict import predict_folds
 from salesml_assets.forecasting.promotion import Recipe
 from salesml_assets.forecasting.training.backtest import Backtest, backtest
+from salesml_assets.forecasting.versions import latest_version
 from salesml_assets.names import PRODUCTION_MODEL, SALES_SERIES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from salesml_assets.forecasting.algorithms.base import Engines, Parameters
+    from salesml_assets.forecasting.algorithms.base import Engines
     from salesml_assets.forecasting.batches import Batches
     from salesml_assets.forecasting.model.models import Model
     from salesml_assets.forecasting.training.sample import TrainingPanel
     from salesml_assets.lake.store import Lakehouse
-
-
-@dataclass(frozen=True)
-class Version:
-    """One row of the table of production models.
-
-    Attributes:
-        version: Its number, from 1.
-        algorithm: Name in the table of algorithms.
-        parameters: Its parameters.
-        path: Folder of its bundle.
-        cutoff: Last step that it learned from.
-    """
-
-    version: int
-    algorithm: str
-    parameters: Parameters
-    path: str
-    cutoff: dt.date
-
-    @property
-    def folder(self) -> str:
-        """Name of that folder."""
-        return posixpath.basename(self.path)
-
-
-def latest_version(tables: Lakehouse) -> Version | None:
-    """The model in production; None before the first one."""
-    if not tables.exists(PRODUCTION_MODEL):
-        return None
-    versions = tables.read_pandas(PRODUCTION_MODEL, ["version", "algorithm", "parameters", "path", "cutoff"])
-    newest = versions.sort_values("version").iloc[-1]
-    parameters, cutoff = json.loads(newest["parameters"]), dt.date.fromisoformat(str(newest["cutoff"])[:10])
-    return Version(int(newest["version"]), newest["algorithm"], parameters, newest["path"], cutoff)
 
 
 def champion_recipe(tables: Lakehouse) -> Recipe | None:
@@ -150,7 +115,7 @@ def trading_calendar(steps: Iterable[pl.DataFrame], frequency: str) -> Calendar:
     return Calendar(calendar.step_days, calendar.week_end, calendar.closed_weekdays)
 
 
-def all_versions(tables: Lakehouse, bundle: Bundle, path: str) -> pd.DataFrame:
+def with_version(tables: Lakehouse, bundle: Bundle, path: str) -> pd.DataFrame:
     """The table of production models with a new row.
 
     Args:

@@ -118,7 +118,7 @@ class Replay:
         return State(settings=self._fingerprint, mondays=[str(day) for day in mondays], columns=columns)
 
     def _train(self) -> None:
-        from salesml_assets.forecasting.production import latest_version
+        from salesml_assets.forecasting.versions import latest_version
 
         state = self.state
         with self._platform(_mondays(state)[0], "first training") as platform:
@@ -133,7 +133,7 @@ class Replay:
         self.folder.save_checkpoint(state)
 
     def _replay_week(self, spark: SparkSession, week: int) -> None:
-        from salesml_assets.forecasting.production import latest_version
+        from salesml_assets.forecasting.versions import latest_version
 
         started, state = time.monotonic(), self.state
         monday = _mondays(state)[week - 1]
