@@ -117,6 +117,7 @@ def _environment(settings: RegistrySettings) -> Iterator[None]:
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(ATTEMPTS),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     }
     before = {name: os.environ.get(name) for name in options}
     os.environ.update(options)
