@@ -24,6 +24,7 @@ from salesml_assets.text import masked
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from salesml_assets.forecasting.versions import Version
     from salesml_assets.runs.progress import Progress
     from salesml_assets.simulation.plan import Simulation
 
@@ -74,15 +75,35 @@ def export(out: Annotated[Path, typer.Argument(metavar="OUT.parquet|.csv", help=
     typer.echo(f"{rows:,} forecasts in {out}")
 
 
+Reason = Annotated[str, typer.Option(help="Why; kept with the new version.")]
+
+
 @models_app.command("list")
 def list_models() -> None:
     """Show the versions of the production model, newest first."""
-    from salesml_assets.lake.export import production_models
+    from salesml_assets.forecasting.versions import listing
+    from salesml_assets.lake.export import lake_of
 
     enter_project()
-    models = production_models(load_settings())
-    models["path"] = models["path"].map(masked, na_action="ignore")
-    typer.echo(models.to_string(index=False))
+    typer.echo(masked(listing(lake_of(load_settings()))))
+
+
+@models_app.command("promote")
+def promote_model(
+    version: Annotated[int, typer.Argument(help="Number of an earlier version.")], reason: Reason
+) -> None:
+    """Put an earlier version into production, as a new version."""
+    from salesml_assets.forecasting.versions import promote
+
+    _choose_model(lambda *place, **who: promote(*place, version=version, reason=reason, **who))
+
+
+@models_app.command("rollback")
+def roll_back_model(reason: Reason) -> None:
+    """Put the version into production that served before the present one."""
+    from salesml_assets.forecasting.versions import roll_back
+
+    _choose_model(lambda *place, **who: roll_back(*place, reason=reason, **who))
 
 
 @app.command()
@@ -170,6 +191,42 @@ def main() -> None:
         reason = str(error).strip().partition("\n")[0]
         _print_error(f"{type(error).__name__}: {reason} (details: {ERROR_LOG.absolute()})")
         sys.exit(FAILED)
+
+
+def _choose_model(choose: Callable[..., Version]) -> None:
+    """The body of `salesml models promote` and `rollback`: the new version, then the registry's alias."""
+    import datetime as dt
+
+    from salesml_assets.forecasting.model.bundle import BundleError
+    from salesml_assets.forecasting.versions import VersionError
+    from salesml_assets.lake.export import lake_of
+    from salesml_assets.lake.files import Files
+
+    enter_project()
+    settings = load_settings()
+    lake, files = lake_of(settings), Files(settings.lake.root, settings.s3)
+    try:
+        made = choose(lake, files, settings, by=_user(), now=dt.datetime.now(dt.UTC))
+    except (VersionError, BundleError) as error:
+        _print_error(str(error))
+        raise typer.Exit(FAILED) from None
+    typer.echo(f"Version {made.version} is in production: {made.algorithm}, {made.origin}")
+    if settings.registry.enabled:
+        from salesml_assets.registry.mirror import mirror
+
+        found = mirror(lake, files, settings.registry)
+        if found.problem:
+            _print_error(f"{found.problem}. The next run catches up.")
+
+
+def _user() -> str:
+    """Who runs the command; a container's user may have no name."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def _run(

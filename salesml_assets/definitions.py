@@ -8,6 +8,7 @@ from salesml_assets.assets.ingestion import ingestion_assets
 from salesml_assets.assets.models import model_assets
 from salesml_assets.assets.monitoring import monitoring_assets
 from salesml_assets.assets.production import production_assets
+from salesml_assets.assets.registry import registry_assets
 from salesml_assets.assets.report import report_assets
 from salesml_assets.automation.clean_up import clean_up_job, weekly_clean_up
 from salesml_assets.automation.drift_retrain import drift_sensor
@@ -35,6 +36,7 @@ def definitions(settings: Settings) -> dg.Definitions:
         *model_assets(settings),
         *evaluation_assets(settings),
         *production_assets(settings),
+        *registry_assets(settings),
         *report_assets(settings),
         *monitoring_assets(settings),
     ]

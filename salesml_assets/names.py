@@ -5,7 +5,7 @@ from __future__ import annotations
 RAW_SALES, SALES, QUARANTINED_SALES, SALES_SERIES = "raw_sales", "sales", "quarantined_sales", "sales_series"
 FEATURES, PANEL = "features", "panel"
 MODEL_COMPARISON, REPORT = "model_comparison", "report"
-PRODUCTION_MODEL, FORECASTS = "production_model", "forecasts"
+PRODUCTION_MODEL, MODEL_REGISTRY, FORECASTS = "production_model", "model_registry", "forecasts"
 FORECAST_ACCURACY, DRIFT_REPORT = "forecast_accuracy", "drift_report"
 
 FALLBACK = "moving_average"  # forecasts the series that are too short for the production model

@@ -26,8 +26,10 @@ from pyarrow import parquet
 
 from salesml_assets import cli
 from salesml_assets.automation.jobs import RETRAIN_JOB
+from salesml_assets.forecasting.versions import latest_version
 from salesml_assets.names import FULL_LOAD_TAG, RANGE_TAGS
 from salesml_assets.runs.execution import COMMAND_TAGS, close_dead_runs, close_lost_runs
+from salesml_assets_tests.forecasting.small_models import Shop, bundle
 
 ROOT = Path(__file__).parents[1]
 TOY = "salesml_assets_tests.toy_definitions"
@@ -339,20 +341,54 @@ def test_an_export_without_forecasts_or_format_says_so(salesml, project):
 def test_the_models_are_listed_newest_first(salesml, project):
     (project / "salesml.yaml").write_text("lake: {root: lake}")
     assert "There is no table 'production_model'" in salesml("models", "list").err
+    chosen = {"action": "promote", "version": 1, "by": "ana", "reason": "steadier"}
     models = {
         "version": [1, 2],
         "algorithm": ["seasonal_naive", "xgboost"],
+        "parameters": ["{}", "{}"],
         "cutoff": ["2011-11-11", "2011-12-09"],
-        "trained_at": ["a", "b"],
+        "trained_at": [pd.Timestamp("2011-11-12", tz="UTC")] * 2,
         "path": ["/lake/1", "s3a://k:hidden@lake/2"],
+        "decision": ["{}", json.dumps(chosen)],
         "settings": ["{}", "{}"],
     }
     write_deltalake(project / "lake" / "production_model", pa.table(models))
     lines = salesml("models", "list").out.splitlines()
 
-    assert lines[0].split() == ["version", "algorithm", "cutoff", "trained_at", "path"]
+    assert lines[0].split() == ["version", "algorithm", "cutoff", "trained_at", "origin", "path"]
     assert [line.split()[1] for line in lines[1:]] == ["xgboost", "seasonal_naive"]
+    assert "promote of version 1 by ana: steadier" in lines[1]
     assert "hidden" not in "".join(lines)
+
+
+def test_a_version_is_chosen_by_hand(salesml, project, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "ana")
+    monkeypatch.setenv("PATH", "/nowhere")  # no Java
+    settings = "lake: {root: lake}\nforecast: {horizon: 7}\nregistry: {enabled: false}\n"
+    (project / "salesml.yaml").write_text(settings)
+    assert salesml("models", "promote", "1", "--reason", "x").err.startswith("there is no version 1: there is none yet")
+    shop = Shop(project / "lake")
+    for version in (1, 2):
+        shop.train(bundle(version))
+
+    assert "--reason" in salesml("models", "promote", "1").err
+    outcome = salesml("models", "promote", "7", "--reason", "x")
+    assert outcome == (1, "", "there is no version 7: there are 1 to 2\n")
+    outcome = salesml("models", "promote", "1", "--reason", "steadier")
+    text = "Version 3 is in production: seasonal_naive, promote of version 1 by ana: steadier\n"
+    assert outcome == (0, text, "")
+    outcome = salesml("models", "rollback", "--reason", "worse")
+    text = "Version 4 is in production: xgboost, rollback of version 2 by ana: worse\n"
+    assert outcome == (0, text, "")
+    away = settings.replace("enabled: false", "tracking_uri: 'http://127.0.0.1:9'")
+    (project / "salesml.yaml").write_text(away)
+    outcome = salesml("models", "rollback", "--reason", "worse still")
+    assert outcome.code == 0
+    assert outcome.out.startswith("Version 5 is in production: seasonal_naive")
+    assert outcome.err.startswith("the registry http://127.0.0.1:9 is away: ")
+    assert outcome.err.endswith("The next run catches up.\n")
+    newest = latest_version(shop.lake)
+    assert newest.version == 5
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import dagster as dg
 from salesml_assets.assets.evaluation import GROUP, latest_comparison
 from salesml_assets.checks import all_checks
 from salesml_assets.config.settings import Settings
-from salesml_assets.lake.facts import run_of_table
+from salesml_assets.lake.facts import last_write, run_of_table
 from salesml_assets.lake.store import Lakehouse
 from salesml_assets.names import (
     DRIFT_WEEK_TAG,
@@ -101,8 +101,9 @@ def source_facts(lake: Lakehouse, files: FileStore) -> "Source":
 
 
 def started_by(instance: dg.DagsterInstance, lake: Lakehouse) -> str | None:
-    """The drift that started the retrain of the present model, if one did."""
-    run = instance.get_run_by_id(run_of_table(lake, PRODUCTION_MODEL))
+    """The drift that started the retrain of the present model, if one did; None for a model chosen by hand."""
+    run_id = last_write(lake, PRODUCTION_MODEL).run_id
+    run = instance.get_run_by_id(run_id) if run_id else None
     return run.tags.get(STARTED_BY_TAG) if run and DRIFT_WEEK_TAG in run.tags else None
 
 

@@ -8,6 +8,7 @@ import polars as pl
 
 from salesml_assets.checks.base import WARN, Finding, table_checks, unique_finding
 from salesml_assets.config.settings import Settings
+from salesml_assets.forecasting.versions import all_versions
 from salesml_assets.lake.aggregate import Partial, added_up, latest_day
 from salesml_assets.lake.store import Lakehouse
 from salesml_assets.names import FORECASTS, PRODUCTION_MODEL, SALES_SERIES
@@ -18,7 +19,7 @@ def production_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     return [
         table_checks(
             PRODUCTION_MODEL,
-            {"versions": "Versions count up by one, and the newest one was made from the latest data."},
+            {"versions": "Versions count up by one; the newest was made from the latest data or chosen by hand."},
             measure_production_model,
             settings,
             blocking=("versions",),
@@ -40,21 +41,24 @@ def production_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
 
 def measure_production_model(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
     """Numbering and currency of the versions."""
-    versions = lake.read_pandas(PRODUCTION_MODEL).sort_values("version")
-    numbers = versions["version"].tolist()
-    newest = versions.iloc[-1]
+    versions = all_versions(lake)
+    numbers = [version.version for version in versions]
+    newest = versions[-1]
     last = latest_day(lake.batches(SALES_SERIES, ["ds"]), "ds")
     in_order = numbers == list(range(1, len(numbers) + 1))
+    # What somebody put into production by hand learned from older data, which is what was wanted.
+    current = newest.cutoff <= last if newest.by_hand and last else newest.cutoff == last
     yield Finding(
         "versions",
-        in_order and str(newest["cutoff"])[:10] == str(last),
+        in_order and current,
         {
-            "version": int(newest["version"]),
-            "algorithm": newest["algorithm"],
-            "learned up to": str(newest["cutoff"])[:10],
+            "version": newest.version,
+            "algorithm": newest.algorithm,
+            "origin": newest.origin,
+            "learned up to": str(newest.cutoff),
             "last step of the data": str(last),
         },
-        description=f"versions {numbers[-3:]}, the newest learned up to {newest['cutoff']}, the data end on {last}",
+        description=f"versions {numbers[-3:]}, the newest learned up to {newest.cutoff}, the data end on {last}",
     )
 
 

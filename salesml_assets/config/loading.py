@@ -151,5 +151,6 @@ def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
             "sales": settings.sales.model_copy(update={"path": absolute(settings.sales.path)}),
             "forecast": settings.forecast.model_copy(update={"known_future": planned}),
             "lake": settings.lake.model_copy(update={"root": root}),
+            "registry": settings.registry.model_copy(update={"folder": absolute(settings.registry.folder)}),
         }
     )

@@ -212,6 +212,23 @@ class LakeSettings(Section):
     )
 
 
+class RegistrySettings(Section):
+    """The MLflow registry that mirrors the production models; without a server it is a file of this machine."""
+
+    enabled: bool = Field(True, description="Whether trainings are tracked and production models registered.")
+    tracking_uri: str | None = Field(
+        None, description="Address of an MLflow server (http://host:5000); default: a SQLite file below `folder`."
+    )
+    folder: str = Field(".salesml/mlflow", description="Folder of the registry without a server: mlflow.db and files.")
+    model_name: str = Field(
+        "salesml",
+        min_length=1,
+        pattern=r"^[^/:%'\"]+$",
+        description="Name of the experiment and of the registered model; one of its own for each lake.",
+    )
+    timeout_seconds: int = Field(10, ge=1, le=600, description="Seconds after which a server counts as down.")
+
+
 class S3Settings(Section):
     """The object store behind s3a:// addresses; credentials come from AWS_* variables only."""
 
@@ -304,6 +321,7 @@ class Settings(BaseSettings):
     promotion: PromotionSettings = Field(default_factory=PromotionSettings, description="The promotion rule.")
     checks: CheckSettings = Field(default_factory=CheckSettings, description="Bounds of the asset checks.")
     lake: LakeSettings = Field(default_factory=LakeSettings, description="Location of the tables.")
+    registry: RegistrySettings = Field(default_factory=RegistrySettings, description="The MLflow registry.")
     s3: S3Settings = Field(default_factory=S3Settings, description="The object store.")
     spark: SparkSettings = Field(default_factory=SparkSettings, description="The Spark session.")
     clock: ClockSettings = Field(default_factory=ClockSettings, description="The day of reference.")

@@ -138,6 +138,20 @@ def _last_complete_week(last: dt.date, week_end: int, closed_weekdays: set[int])
     return end if all(day.weekday() in closed_weekdays for day in missing) else end - dt.timedelta(7)
 
 
+def last_complete_step(days: list[dt.date], calendar: BusinessCalendar) -> dt.date:
+    """The last step of which no trading day is missing: the last day, or the end of a week.
+
+    Args:
+        days: Days with a value, sorted. Where all fall on one weekday, each is a whole week.
+        calendar: Week end and closed weekdays.
+    """
+    if calendar.week_end is None:
+        return days[-1]
+    if len({day.weekday() for day in days}) == 1:
+        return calendar.step_end(days[-1])
+    return _last_complete_week(days[-1], calendar.week_end, set(calendar.closed_weekdays))
+
+
 def series_keys(settings: Settings) -> list[str]:
     """The configured series keys in the order in which they make the `unique_id`."""
     return list(settings.forecast.series)

@@ -17,7 +17,10 @@ from salesml_assets.forecasting.model.predict import predict_folds
 from salesml_assets.forecasting.promotion import Recipe
 from salesml_assets.forecasting.training.backtest import Backtest, backtest
 from salesml_assets.forecasting.versions import latest_version
+from salesml_assets.lake.store import LakeError
 from salesml_assets.names import PRODUCTION_MODEL, SALES_SERIES
+from salesml_assets.release import code_version
+from salesml_assets.text import masked_tree
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,9 +99,10 @@ def make_bundle(
         non_negative=settings.forecast.non_negative,
         intervals=pl.DataFrame() if intervals is None else intervals,
         lake_versions=lake_versions or {},
-        settings=settings.model_dump(mode="json"),
+        settings=masked_tree(settings.model_dump(mode="json")),
         trained_at=dt.datetime.now(dt.UTC),
         decision=decision or {},
+        code_version=code_version(),
     )
 
 
@@ -122,6 +126,9 @@ def with_version(tables: Lakehouse, bundle: Bundle, path: str) -> pd.DataFrame:
         tables: The lake.
         bundle: The new model.
         path: Folder of its bundle.
+
+    Raises:
+        LakeError: Another version came in while this one was trained.
     """
     import pandas as pd
 
@@ -139,4 +146,9 @@ def with_version(tables: Lakehouse, bundle: Bundle, path: str) -> pd.DataFrame:
     new = pd.DataFrame([row])
     if not tables.exists(PRODUCTION_MODEL):
         return new
-    return pd.concat([tables.read_pandas(PRODUCTION_MODEL), new], ignore_index=True)
+    rows = tables.read_pandas(PRODUCTION_MODEL)
+    if (newest := rows["version"].max()) != bundle.version - 1:
+        raise LakeError(
+            f"{PRODUCTION_MODEL}: version {newest} came in while version {bundle.version} was trained: run again."
+        )
+    return pd.concat([rows, new], ignore_index=True)

@@ -1,4 +1,4 @@
-"""Export of forecasts and production models from the lake, without Java."""
+"""Export of forecasts from the lake, without Java."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from salesml_assets.lake.store import LakeError, Lakehouse
 from salesml_assets.text import masked
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
 FORECAST_COLUMNS = ["ds", "yhat", "lo80", "hi80", "lo95", "hi95", "model", "model_version", "cutoff"]
@@ -49,16 +48,6 @@ def export_forecasts(settings: Settings, file: Path) -> int:
     finally:
         fresh.unlink(missing_ok=True)
     return int(table.num_rows)
-
-
-def production_models(settings: Settings) -> pd.DataFrame:
-    """The versions of the production model, newest first: version, algorithm, cutoff, trained_at, path.
-
-    Raises:
-        LakeError: There is no production model yet.
-    """
-    columns = ["version", "algorithm", "cutoff", "trained_at", "path"]
-    return lake_of(settings).read_pandas("production_model", columns).sort_values("version", ascending=False)
 
 
 def _forecasts(settings: Settings) -> pa.Table:

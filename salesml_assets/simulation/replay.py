@@ -20,6 +20,7 @@ from salesml_assets.config.settings import (
     ConfigurationError,
     LakeSettings,
     NotificationSettings,
+    RegistrySettings,
     Settings,
 )
 from salesml_assets.lake.store import Lakehouse
@@ -203,6 +204,7 @@ class Replay:
                 "clock": ClockSettings(today=today),
                 "lake": LakeSettings(root=str(self.folder.lake)),
                 "notifications": NotificationSettings(),  # no notifications about simulated events
+                "registry": RegistrySettings(enabled=False),  # simulated models are none to register
             }
         )
         text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -70,6 +70,8 @@ def test_facts_are_those_of_the_lake(instance: dg.DagsterInstance, tmp_path: Pat
     assert source_facts(other.lake, other.files) == {"left_out": 5, "rules": {}}
     assert started_by(instance, one.lake) == "drift of mix"
     assert started_by(instance, other.lake) is None
+    one.lake.write_arrow(ROWS, PRODUCTION_MODEL)  # a version chosen by hand
+    assert started_by(instance, one.lake) is None
     Path(one.files.path(RAW_SALES, written, SOURCE_FILE)).unlink()  # an earlier release wrote none
     assert source_facts(one.lake, one.files) == {}
 

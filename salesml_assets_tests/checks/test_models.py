@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from functools import partial
 
 import pandas as pd
@@ -74,9 +75,28 @@ def series() -> pd.DataFrame:
     [([1], LAST, True), ([1, 2, 3], LAST, True), ([1, 3], LAST, False), ([1, 2], dt.date(2011, 5, 1), False)],
 )
 def test_versions_of_the_production_model(findings, numbers, cutoff, passed):
-    versions = pd.DataFrame({"version": numbers, "algorithm": "xgboost", "cutoff": cutoff})
+    versions = pd.DataFrame(
+        {"version": numbers, "algorithm": "xgboost", "cutoff": cutoff, "parameters": "{}", "path": "lake/1-run"}
+    )
     found = findings(measure_production_model, SETTINGS, production_model=versions, sales_series=series())
     assert found["versions"].passed is passed
+
+
+@pytest.mark.parametrize(
+    ("cutoff", "passed"),
+    [(LAST, True), (dt.date(2011, 5, 1), True), (LAST + dt.timedelta(1), False)],
+)
+def test_a_version_chosen_by_hand_may_have_learned_from_older_data(findings, cutoff, passed):
+    chosen = {"action": "rollback", "version": 1, "by": "ana", "reason": "odd forecasts"}
+    versions = pd.DataFrame(
+        {
+            "version": [1, 2, 3], "algorithm": "xgboost", "cutoff": [cutoff, LAST, cutoff], "parameters": "{}",
+            "path": ["lake/1-run", "lake/2-run", "lake/1-run"], "decision": ["{}", "{}", json.dumps(chosen)],
+        }
+    )  # fmt: skip
+    found = findings(measure_production_model, SETTINGS, production_model=versions, sales_series=series())
+    assert found["versions"].passed is passed
+    assert found["versions"].measured["origin"] == "rollback of version 1 by ana: odd forecasts"
 
 
 def forecasts() -> pd.DataFrame:

@@ -67,6 +67,7 @@ def test_the_named_file_is_read(tmp_path, monkeypatch):
     monkeypatch.setenv("SALESML_CONFIG", "below/own.yaml")
     assert load_settings().training.seed == 1
     assert load_settings().lake.root == str(tmp_path / "below" / ".salesml" / "lake")
+    assert load_settings().registry.folder == str(tmp_path / "below" / ".salesml" / "mlflow")
 
     monkeypatch.setenv("SALESML_CONFIG", "other.yaml")
     with pytest.raises(ConfigurationError, match=r"^SALESML_CONFIG: there is no settings file 'other.yaml'"):
@@ -163,7 +164,9 @@ def test_a_wrong_variable_is_one_error_that_names_it(monkeypatch, variable, valu
 def test_variables_that_are_no_settings_are_left_alone(monkeypatch):
     monkeypatch.setenv("SALESML_JAVA", "bundled")
     monkeypatch.setenv("SALESMLX", "1")
-    assert load_settings() == Settings().model_copy(update={"lake": load_settings().lake})
+    assert load_settings() == Settings().model_copy(
+        update={"lake": load_settings().lake, "registry": load_settings().registry}
+    )
 
 
 def test_a_cluster_works_with_a_lake_that_all_reach(written):

@@ -63,6 +63,7 @@ class Bundle:
         settings: The settings in force, without secrets.
         trained_at: When, UTC.
         decision: The promotion decision with its numbers; empty for a model of the backtest.
+        code_version: Release and commit of the code that trained it; empty where an earlier release did.
     """
 
     model: Model
@@ -81,6 +82,7 @@ class Bundle:
     settings: dict[str, Any]
     trained_at: dt.datetime
     decision: dict[str, Any] = field(default_factory=dict)
+    code_version: str = ""
 
     def to_files(self) -> dict[str, bytes]:
         """The content of each file of the bundle, by its name."""
@@ -142,6 +144,7 @@ def read_bundle(read: Read, place: str) -> Bundle:
             calendar=Calendar(**{name: _tuple(value) for name, value in calendar.items()}),
             intervals=pl.DataFrame(values["intervals"], infer_schema_length=None),
             series_keys=tuple(values["series_keys"]),
+            code_version=values.get("code_version", ""),
             **{
                 name: values[name]
                 for name in (
