@@ -164,9 +164,12 @@ def _past(bundle: Bundle, series: SeriesInput, field: str, room: int) -> pl.Data
 
 
 def _future(bundle: Bundle, series: SeriesInput, last: dt.date, horizon: int, field: str) -> pl.DataFrame:
-    """The steps to forecast: `ds`, `closed` and the covariates, null where nothing is planned."""
+    """The steps to forecast: `ds`, `closed` and the covariates, null where nothing is planned.
+
+    Plans for later steps of the model's horizon may be there.
+    """
     step = bundle.calendar.step_days
-    days = [last + dt.timedelta(step * number) for number in range(1, horizon + 1)]
+    days = [last + dt.timedelta(step * number) for number in range(1, bundle.horizon + 1)]
     positions = {day: place for place, day in enumerate(days)}
     closed = [day.weekday() in _closed_weekdays(bundle) for day in days]
     places = []
@@ -176,7 +179,8 @@ def _future(bundle: Bundle, series: SeriesInput, last: dt.date, horizon: int, fi
             raise invalid(f"{field}.{at}.ds", f"{row.ds} is listed twice, or is no step from {days[0]} to {days[-1]}")
         places.append(place)
         closed[place] = closed[place] if row.closed is None else row.closed
-    return pl.DataFrame({"ds": days, "closed": closed} | _planned(bundle, series.future, places, horizon, field))
+    planned = _planned(bundle, series.future, places, len(days), field)
+    return pl.DataFrame({"ds": days, "closed": closed} | planned).head(horizon)
 
 
 def _planned(

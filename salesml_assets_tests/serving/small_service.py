@@ -10,7 +10,13 @@ from pathlib import Path
 import polars as pl
 import xgboost
 
-from salesml_assets.config.settings import ForecastSettings, KnownFutureSettings, LakeSettings, ServingSettings, Settings
+from salesml_assets.config.settings import (
+    ForecastSettings,
+    KnownFutureSettings,
+    LakeSettings,
+    ServingSettings,
+    Settings,
+)
 from salesml_assets.forecasting.features import add_features, feature_spec
 from salesml_assets.forecasting.folds import rolling_folds
 from salesml_assets.forecasting.intervals import bound_names
@@ -33,7 +39,7 @@ CLOSED = (6,)
 
 def service_settings(folder: Path, **serving: object) -> Settings:
     """Settings of a lake and a local copy below a folder."""
-    values = {"cache": str(folder / "copy"), "refresh_seconds": 0.2, "drain_seconds": 0.3} | serving
+    values = {"cache": str(folder / "copy"), "refresh_seconds": 0.2, "drain_seconds": 0.3, "max_rows": 10_000} | serving
     return Settings(
         forecast=ForecastSettings(horizon=HORIZON, known_future=KnownFutureSettings(columns=["promo", "flyer"])),
         lake=LakeSettings(root=str(folder / "lake")),
