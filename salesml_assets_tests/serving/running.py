@@ -35,7 +35,7 @@ class Service:
     def ask(
         self, path: str, method: str = "GET", body: Any = None, key: str = KEY
     ) -> tuple[int, Mapping[str, str], Any]:
-        """Status, headers and decoded answer of one request over a connection of its own; the path goes out as it is."""
+        """Status, headers and decoded answer of one request by a connection of its own, the path as it is."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             headers = {"X-API-Key": key, "Content-Type": "application/json"}
