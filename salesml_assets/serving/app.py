@@ -25,7 +25,8 @@ from starlette.responses import Response
 
 from salesml_assets.config.loading import load_settings
 from salesml_assets.config.settings import API_KEY, Settings
-from salesml_assets.serving.compute import explanations, predictions
+from salesml_assets.forecasting.model.bundle import Bundle
+from salesml_assets.serving.compute import explanations, predictions, series_keys
 from salesml_assets.serving.example import example_request
 from salesml_assets.serving.metrics import Metrics
 from salesml_assets.serving.middleware import KEY_HEADER, Guard, TooLargeError
@@ -67,6 +68,12 @@ _WORDS = {
     503: "No model or no lake, too many requests, or no answer in time.",
 }
 _PROBLEM = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+
+_ONE, _SEVERAL = "stored_forecast", "stored_forecasts"
+_LINKS = {
+    "series": {"operationId": _ONE, "parameters": {"series": "$response.body#/items/0/series"}},
+    "next": {"operationId": _SEVERAL, "parameters": {"cursor": "$response.body#/next_cursor"}},
+}
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -137,6 +144,7 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
         dependencies=[_KEY],
         tags=["forecasts"],
         summary="Stored forecasts of one series",
+        operation_id=_ONE,
     )
     async def stored_forecast(
         series: str,
@@ -160,10 +168,11 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
     @app.get(
         "/forecasts",
         response_model=ForecastPage,
-        responses=_problems(401, 404, 422, 503),
+        responses=_problems(401, 404, 422, 503) | {200: {"links": _LINKS}},
         dependencies=[_KEY],
         tags=["forecasts"],
         summary="Stored forecasts of several series, in the order of their names",
+        operation_id=_SEVERAL,
     )
     async def stored_forecasts(
         series: Annotated[list[str] | None, Query(description="Names; default: all series, page by page.")] = None,
@@ -339,13 +348,34 @@ def _description(app: FastAPI, state: State) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     if state.model is not None:
-        body = example_request(state.model.bundle)
+        bundle = state.model.bundle
+        _describe_model(schemas, bundle)
+        body = example_request(bundle)
         for path in ("/predict", "/explain"):
             page["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"] = body
     if state.stored is not None and state.stored.book.names:
         (series, *_) = page["paths"]["/forecasts/{series}"]["get"]["parameters"]
         series["example"] = state.stored.book.names[0]
     return page
+
+
+def _describe_model(schemas: dict[str, Any], bundle: Bundle) -> None:
+    """Keys, planned values and horizon of a model in the schemas of requests."""
+
+    def named(kinds: dict[str, list[str]], required: tuple[str, ...] = ()) -> dict[str, Any]:
+        parts = {name: {"type": kind} for name, kind in kinds.items()}
+        return {"type": "object", "properties": parts, "required": list(required), "additionalProperties": False}
+
+    required, further = series_keys(bundle)
+    keys = schemas["SeriesInput"]["properties"]["keys"]
+    keys |= named({key: ["string"] for key in (*required, *further)}, required)
+    kinds = {key: ["number", "boolean", "null"] for key in bundle.features.numbers}
+    kinds |= {key: ["string", "null"] for key in bundle.features.texts}
+    for step in ("PastStep", "FutureStep"):
+        schemas[step]["properties"]["planned"] |= named(kinds)
+    horizon = {"type": ["integer", "null"], "minimum": 1, "maximum": bundle.horizon}
+    properties = schemas["PredictionRequest"]["properties"]
+    properties["horizon"] = {"description": properties["horizon"]["description"], **horizon}
 
 
 def _drain_on_sigterm(state: State, seconds: float) -> None:

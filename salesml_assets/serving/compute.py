@@ -111,21 +111,23 @@ def panel_rows(bundle: Bundle, request: PredictionRequest, max_series: int, max_
     return rows.with_columns(unique_id=pl.Series([name for name in names for _ in range(horizon)]))
 
 
-def _keys(bundle: Bundle, series: SeriesInput, field: str) -> dict[str, str | None]:
-    """The series keys in order, and further keys that the model knows; null where they are not given."""
+def series_keys(bundle: Bundle) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Keys that a series has to have, and further ones that the model knows."""
     model = bundle.model
-    further = (
-        [key for key in model.encoder.columns.keys if key not in bundle.series_keys]
-        if isinstance(model, Learned)
-        else []
-    )
+    known = model.encoder.columns.keys if isinstance(model, Learned) else ()
+    return bundle.series_keys, tuple(key for key in known if key not in bundle.series_keys)
+
+
+def _keys(bundle: Bundle, series: SeriesInput, field: str) -> dict[str, str | None]:
+    """The keys in order; null where a further one is not given."""
+    required, further = series_keys(bundle)
     for key in series.keys:
-        if key not in bundle.series_keys and key not in further:
-            raise invalid(f"{field}.{key}", f"there is no such key; keys: {', '.join((*bundle.series_keys, *further))}")
-    for key in bundle.series_keys:
+        if key not in (*required, *further):
+            raise invalid(f"{field}.{key}", f"there is no such key; keys: {', '.join((*required, *further))}")
+    for key in required:
         if key not in series.keys:
             raise invalid(f"{field}.{key}", "this key of the series is missing")
-    return {key: series.keys.get(key) for key in (*bundle.series_keys, *further)}
+    return {key: series.keys.get(key) for key in (*required, *further)}
 
 
 def _past(bundle: Bundle, series: SeriesInput, field: str, room: int) -> pl.DataFrame:

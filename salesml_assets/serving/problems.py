@@ -79,7 +79,10 @@ def from_validation(error: RequestValidationError) -> ProblemError:
 
 def from_http(error: HTTPException) -> ProblemError:
     """An error of the framework: unknown address, wrong method, unreadable body."""
-    kinds = {404: "not-found", 405: "method-not-allowed", 400: "invalid-json"}
+    if error.status_code == 400:
+        reason = "it cannot be read as JSON: not UTF-8, nested too deeply, or a number of too many digits"
+        return ProblemError(400, "invalid-json", f"The body is refused: {reason}", [("body", reason)])
+    kinds = {404: "not-found", 405: "method-not-allowed"}
     return ProblemError(error.status_code, kinds.get(error.status_code, "error"), str(error.detail), (), error.headers)
 
 
