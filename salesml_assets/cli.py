@@ -1,4 +1,4 @@
-"""The command `salesml`: run the job, export forecasts, show settings, models and metrics, open the Dagster UI."""
+"""The command `salesml`: run the job, export forecasts, show settings, models and metrics, serve, open the Dagster UI."""
 
 from __future__ import annotations
 
@@ -150,6 +150,19 @@ def metrics(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on th
     from salesml_assets.exporter.server import main as serve_metrics
 
     serve_metrics(port=port)
+
+
+@app.command()
+def serve(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port; default: serving.port.")] = None,
+) -> None:
+    """Serve forecasts, predictions and explanations over HTTP; ends with SIGTERM or Ctrl-C."""
+    from salesml_assets.serving.process import serve as serve_forecasts
+
+    enter_project()
+    if port is not None:
+        os.environ["SALESML_SERVING__PORT"] = str(port)
+    serve_forecasts(load_settings())
 
 
 @app.command()

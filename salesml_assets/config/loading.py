@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from salesml_assets.config.settings import (
+    API_KEY,
     ENV_PREFIX,
     SLACK_WEBHOOK,
     SMTP_PASSWORD,
@@ -26,7 +27,7 @@ from salesml_assets.config.settings import (
 
 CONFIG_VARIABLE = "SALESML_CONFIG"
 # Variables with the prefix of the settings that are not settings.
-RESERVED_VARIABLES = {CONFIG_VARIABLE, "SALESML_JAVA", SMTP_USER, SMTP_PASSWORD, SLACK_WEBHOOK}
+RESERVED_VARIABLES = {CONFIG_VARIABLE, "SALESML_JAVA", API_KEY, SMTP_USER, SMTP_PASSWORD, SLACK_WEBHOOK}
 
 
 def load_settings(path: Path | str | None = None) -> Settings:
@@ -152,5 +153,6 @@ def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
             "forecast": settings.forecast.model_copy(update={"known_future": planned}),
             "lake": settings.lake.model_copy(update={"root": root}),
             "registry": settings.registry.model_copy(update={"folder": absolute(settings.registry.folder)}),
+            "serving": settings.serving.model_copy(update={"cache": absolute(settings.serving.cache)}),
         }
     )

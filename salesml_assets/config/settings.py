@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 ENV_PREFIX = "SALESML_"
 # Secrets are not settings: they are read where they are used, and never shown.
 SMTP_USER, SMTP_PASSWORD, SLACK_WEBHOOK = "SALESML_SMTP_USER", "SALESML_SMTP_PASSWORD", "SALESML_SLACK_WEBHOOK"
+API_KEY = "SALESML_API_KEY"  # the key of the prediction service
 # Days for which the lake keeps the log of table versions, and with it past forecasts.
 HISTORY_DAYS = 420
 KEYS = ("store", "category", "product")
@@ -303,6 +304,23 @@ class NotificationSettings(Section):
     ui_url: str = Field("http://127.0.0.1:3000", description="Address of the Dagster UI, for links.")
 
 
+class ServingSettings(Section):
+    """The prediction service; its API key comes from the environment only."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; one that others reach needs an API key.")
+    port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
+    workers: int = Field(1, ge=1, le=64, description="Processes that answer requests.")
+    max_body_bytes: int = Field(4_000_000, ge=1_000, description="Maximum size of a request's body.")
+    max_series: int = Field(100, ge=1, le=10_000, description="Maximum series of one request, and of one page.")
+    max_rows: int = Field(50_000, ge=100, description="Maximum steps of history of all series of one request.")
+    timeout_seconds: float = Field(10.0, gt=0, description="Seconds after which a request is given up.")
+    refresh_seconds: float = Field(2.0, gt=0, description="Seconds between two looks at the lake for a new model.")
+    drain_seconds: float = Field(
+        2.0, ge=0, description="Seconds between the signal to stop, from which the service is not ready, and the end."
+    )
+    cache: str = Field(".salesml/serving", description="Folder of the local copy from which the service can start.")
+
+
 class Settings(BaseSettings):
     """All settings of the platform."""
 
@@ -329,6 +347,8 @@ class Settings(BaseSettings):
     drift: DriftSettings = Field(default_factory=DriftSettings, description="Drift tests and retrains.")
     freshness: FreshnessSettings = Field(default_factory=FreshnessSettings, description="When an asset is stale.")
     notifications: NotificationSettings = Field(default_factory=NotificationSettings, description="Mails and Slack.")
+
+    serving: ServingSettings = Field(default_factory=ServingSettings, description="The prediction service.")
 
     @classmethod
     def settings_customise_sources(

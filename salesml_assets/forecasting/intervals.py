@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import polars as pl
 
 from salesml_assets.forecasting.batches import Batches, Totals
 from salesml_assets.forecasting.metrics import horizon_bucket, in_segments, significant
+
+if TYPE_CHECKING:
+    import pandas as pd  # only for reports: the prediction service does without
 
 LEVELS = (0.8, 0.95)
 # A bound of the 95 % interval rests on 25 rows of 1,000; horizons with fewer are pooled with their neighbours.
@@ -104,6 +107,8 @@ def cross_fold_coverage(
     Raises:
         ValueError: There are no predictions, or those of one fold alone.
     """
+    import pandas as pd
+
     parts = []
     for name, batches in predictions.items():
         pieces = _covered(batches, _held_out_scores(_scores(batches), levels), levels, non_negative, weekly)
@@ -159,6 +164,8 @@ def _covered(
 
 
 def _coverage(sums: pd.DataFrame, levels: Sequence[float]) -> pd.DataFrame:
+    import pandas as pd
+
     volume = sums["volume"].where(sums["volume"] > 0)
     parts = [
         sums[["algorithm", "dimension", "segment"]].assign(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import polars as pl
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 METRICS = ("wape", "rmse", "mae", "r2", "bias", "rmsse", "rows", "series")
 DIMENSIONS = ("total", "fold", "horizon", "category", "volume_class")
@@ -104,6 +107,8 @@ def metrics_by(sums: Mapping[str, pl.DataFrame]) -> pd.DataFrame:
         `algorithm`, `dimension`, `segment` (text), `metric` (one of `METRICS`), `value` (null where it is undefined,
         never infinite), sorted. mae and rmse are in units of the target, the others have none.
     """
+    import pandas as pd
+
     return _long(pd.concat([frame.to_pandas().assign(algorithm=name) for name, frame in sums.items()]))
 
 
@@ -135,6 +140,7 @@ def sorted_long(long: pd.DataFrame) -> pd.DataFrame:
 def significant(values: pd.Series) -> pd.Series:
     """Values to ten significant digits, infinite ones as null.
 
+    >>> import pandas as pd
     >>> significant(pd.Series([1 / 3, float("inf"), 0.0])).tolist()
     [0.3333333333, nan, 0.0]
     """

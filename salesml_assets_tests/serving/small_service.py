@@ -1,0 +1,179 @@
+"""A small lake with a production model and its forecasts, made without Spark, for tests of the service."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import xgboost
+
+from salesml_assets.config.settings import (
+    ForecastSettings,
+    KnownFutureSettings,
+    LakeSettings,
+    ServingSettings,
+    Settings,
+)
+from salesml_assets.forecasting.features import add_features, feature_spec
+from salesml_assets.forecasting.folds import rolling_folds
+from salesml_assets.forecasting.intervals import bound_names
+from salesml_assets.forecasting.model.bundle import Bundle, Calendar, write_bundle
+from salesml_assets.forecasting.model.encoder import Encoder, PanelColumns
+from salesml_assets.forecasting.model.models import Baseline, Learned, Model
+from salesml_assets.forecasting.model.predict import forecast
+from salesml_assets.forecasting.model.regressors import Trees
+from salesml_assets.forecasting.panel import PanelPlan, expand
+from salesml_assets.lake.files import Files
+from salesml_assets.lake.store import Lakehouse
+from salesml_assets.names import DRIFT_REPORT, FORECASTS, PRODUCTION_MODEL, SALES_SERIES
+from salesml_assets_tests.forecasting.small_lake import small_series
+
+HORIZON = 7
+# Names as they come from source systems: slashes, accents, an emoji, leading zeros, escapes, dots and blanks.
+NAMES = ("0012", "a/b", "café", "🧦 socks", "a%2Fb", "../up", "x y+z?#&=", "p7")
+CLOSED = (6,)
+
+
+def service_settings(folder: Path, **serving: object) -> Settings:
+    """Settings of a lake and a local copy below a folder."""
+    values = {"cache": str(folder / "copy"), "refresh_seconds": 0.2, "drain_seconds": 0.3, "max_rows": 10_000} | serving
+    return Settings(
+        forecast=ForecastSettings(horizon=HORIZON, known_future=KnownFutureSettings(columns=["promo", "flyer"])),
+        lake=LakeSettings(root=str(folder / "lake")),
+        serving=ServingSettings(**values),  # type: ignore[arg-type]
+    )
+
+
+def service_series() -> pl.DataFrame:
+    """The small shop's series under `NAMES`, with a promotion and a flyer known in advance."""
+    named = pl.col("unique_id").replace_strict({f"p{number}": name for number, name in enumerate(NAMES)})
+    day = pl.col("ds").dt.ordinal_day()
+    return (
+        small_series()
+        .with_columns(unique_id=named, product=named)
+        .with_columns(promo=(day % 10 < 2).cast(pl.Float64), flyer=pl.when(day % 10 < 2).then(pl.lit("front")))
+        .with_columns(y=pl.when("closed").then(0.0).otherwise(pl.col("y") * (1 + pl.col("promo"))))
+        .select("unique_id", "product", "ds", "y", "closed", "promo", "flyer")
+        .sort("unique_id", "ds")
+    )
+
+
+def future_of(series: pl.DataFrame) -> pl.DataFrame:
+    """The steps to forecast."""
+    last = series["ds"].max()
+    assert isinstance(last, dt.date)
+    steps = pl.DataFrame({"ds": [last + dt.timedelta(step) for step in range(1, HORIZON + 1)]})
+    ids = series.select("unique_id", "product").unique().sort("unique_id")
+    return ids.join(steps, how="cross").with_columns(
+        closed=pl.col("ds").dt.weekday() == 7,
+        promo=(pl.col("ds").dt.weekday() == 3).cast(pl.Float64),
+        flyer=pl.when(pl.col("ds").dt.weekday() == 3).then(pl.lit("front")),
+    )
+
+
+def panel_of(series: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+    """The panel, by the batch run's functions."""
+    spec = feature_spec(settings, {"promo": "double", "flyer": "string"})
+    last = series["ds"].max()
+    assert isinstance(last, dt.date)
+    plan = PanelPlan(HORIZON, last, tuple(rolling_folds(last, HORIZON, 3, 1)), 0.5, 1)
+    extended = pl.concat([add_features(series, spec), future_of(series)], how="diagonal")
+    return expand(extended, spec, plan)
+
+
+def fitted(panel: pl.DataFrame, rounds: int = 20, depth: int = 4) -> Learned:
+    """Boosted trees on the rows to learn from."""
+    rows = panel.filter(pl.col("kind") == "train")
+    encoder = Encoder.fit(rows, PanelColumns.of(rows.columns))
+    data = xgboost.QuantileDMatrix(encoder.encode(rows), (rows["y"] / rows["scale"]).to_numpy().clip(0))
+    parameters = {"objective": "reg:tweedie", "max_depth": depth, "nthread": 1, "seed": 1}
+    return Learned(encoder, (Trees(bytes(xgboost.train(parameters, data, rounds).save_raw("ubj"))),))
+
+
+def bundle_of(model: Model, settings: Settings, cutoff: dt.date, version: int = 1) -> Bundle:
+    """A model with all that is needed to use it."""
+    scores = dict(zip(bound_names(), (-0.5, 0.7, -0.9, 1.4), strict=True))
+    return Bundle(
+        model=model,
+        version=version,
+        algorithm="xgboost" if isinstance(model, Learned) else "seasonal_naive",
+        parameters={},
+        cutoff=cutoff,
+        rows=100,
+        features=feature_spec(settings, {"promo": "double", "flyer": "string"}),
+        series_keys=("product",),
+        horizon=HORIZON,
+        calendar=Calendar(1, None, CLOSED),
+        non_negative=True,
+        intervals=pl.DataFrame([{"horizon": step, "rows": 100, **scores} for step in range(1, HORIZON + 1)]),
+        lake_versions={},
+        settings=settings.model_dump(mode="json"),
+        trained_at=dt.datetime(2023, 7, 17, 6, tzinfo=dt.UTC),
+    )
+
+
+def promote(settings: Settings, bundle: Bundle, folder: str | None = None) -> None:
+    """Writes a bundle and its row of the table of production models.
+
+    Args:
+        settings: The settings.
+        bundle: The model, with the number of the new version.
+        folder: Folder of a bundle that is there already; default: a new one.
+    """
+    lake, files = Lakehouse(settings.lake.root), Files(settings.lake.root)
+    place = folder or f"{bundle.version}-run"
+    if folder is None:
+        write_bundle(bundle, lambda content, name: files.write(content, PRODUCTION_MODEL, place, name))
+    row = pl.DataFrame(
+        {
+            "version": [bundle.version],
+            "algorithm": [bundle.algorithm],
+            "parameters": ["{}"],
+            "path": [files.path(PRODUCTION_MODEL, place)],
+            "cutoff": [bundle.cutoff],
+            "trained_at": [bundle.trained_at],
+            "decision": ["{}"],
+            "lake_versions": ["{}"],
+            "settings": [json.dumps(bundle.settings)],
+        }
+    )
+    before = [lake.read_polars(PRODUCTION_MODEL)] if lake.exists(PRODUCTION_MODEL) else []
+    lake.write_polars(pl.concat([*before, row], how="vertical_relaxed"), PRODUCTION_MODEL)
+
+
+def write_forecasts(settings: Settings, bundle: Bundle, panel: pl.DataFrame) -> pl.DataFrame:
+    """Writes the table of forecasts as the batch run does, and returns it."""
+    made = forecast(bundle, panel.filter(pl.col("kind") == "future")).sort("unique_id", "ds")
+    Lakehouse(settings.lake.root).write_polars(made, FORECASTS)
+    return made
+
+
+def make_lake(settings: Settings) -> Bundle:
+    """A lake with series, a model, its forecasts and an evaluation of drift."""
+    lake, series = Lakehouse(settings.lake.root), service_series()
+    lake.write_polars(series, SALES_SERIES)
+    panel = panel_of(series, settings)
+    cutoff = series["ds"].max()
+    assert isinstance(cutoff, dt.date)
+    bundle = bundle_of(fitted(panel), settings, cutoff)
+    promote(settings, bundle)
+    write_forecasts(settings, bundle, panel)
+    drift = pl.DataFrame(
+        {
+            "evaluated_at": [cutoff] * 2,
+            "kind": ["input", "target"],
+            "effect": [0.2, 0.05],
+            "least_effect": [0.1, 0.1],
+            "model_version": [1, 1],
+        }
+    )
+    lake.write_polars(drift, DRIFT_REPORT)
+    return bundle
+
+
+def other_model(bundle: Bundle, version: int) -> Bundle:
+    """A model of another kind, as the next version."""
+    return replace(bundle, model=Baseline("seasonal_naive"), algorithm="seasonal_naive", version=version)
