@@ -244,7 +244,7 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
                 "version": version.version,
                 "algorithm": version.algorithm,
                 "cutoff": version.cutoff.isoformat(),
-                "trained_at": version.trained_at.isoformat(),
+                "trained_at": version.trained_at.isoformat() if version.trained_at else None,
                 "serving": version.version == serving,
             }
             for version in reversed(state.versions)

@@ -48,7 +48,7 @@ class LocalCopy:
                 self._files.write(data, PRODUCTION_MODEL, version.folder, name)
             about = asdict(version) | {
                 "cutoff": version.cutoff.isoformat(),
-                "trained_at": version.trained_at.isoformat(),
+                "trained_at": version.trained_at.isoformat() if version.trained_at else None,
             }
             self._write(PRODUCTION_MODEL, _MODEL_FILE, json.dumps({"lake": self._lake, "version": about}))
             for other in (self._folder / FOLDER / PRODUCTION_MODEL).iterdir():

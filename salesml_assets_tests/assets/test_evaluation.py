@@ -12,6 +12,7 @@ import pytest
 from salesml_assets.assets.evaluation import latest_comparison, training_facts
 from salesml_assets.config.settings import Settings
 from salesml_assets.definitions import definitions
+from salesml_assets.lake.maintenance import remove_old_files
 from salesml_assets.lake.store import LakeError, Lakehouse
 from salesml_assets.names import MODEL_COMPARISON, MODELS_FOLDER, SALES_SERIES, TRAINING_FILE
 from salesml_assets.resources.files import FileStore
@@ -81,7 +82,7 @@ def test_facts_are_those_of_the_run_that_wrote_the_table(settings: Settings, lak
     lake.write_arrow(lake.read_arrow("xgboost"), "xgboost", run_id="next-run")
     write_facts(files, "xgboost", "next-run", depth=4)
     assert training_facts(lake, files, "xgboost")["parameters"] == {"max_depth": 4}
-    lake.remove_old_files("xgboost", 7)  # its commits name no run
+    remove_old_files(lake, "xgboost", 7)  # its commits name no run
     assert training_facts(lake, files, "xgboost")["parameters"] == {"max_depth": 4}
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from salesml_assets.lake import facts
 from salesml_assets.lake.facts import run_of_table
+from salesml_assets.lake.maintenance import remove_old_files
 from salesml_assets.lake.store import LakeError, Lakehouse
 from salesml_assets_tests.lake.aging import aged
 
@@ -32,7 +33,7 @@ def test_removed_files_do_not_hide_the_run(lake: Lakehouse, monkeypatch: pytest.
     for run in ("first", "second"):
         lake.write_arrow(ROWS, "sales", run_id=run)
     aged(lake, "sales", 30)
-    assert lake.remove_old_files("sales", 1)
+    assert remove_old_files(lake, "sales", 1)
     assert lake.history("sales", 1)[0].run_id is None
     assert run_of_table(lake, "sales") == "second"
 

@@ -15,6 +15,7 @@ from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.calendar import BusinessCalendar, business_calendar
 from salesml_assets.forecasting.training.planned import read_planned
 from salesml_assets.forecasting.training.series import daily_rows, sales_series
+from salesml_assets.lake.spark_tables import read_table, write_table
 from salesml_assets.lake.store import Lakehouse
 from salesml_assets.quality.mapping import MONTH, with_month
 from salesml_assets.quality.names import as_delivered, for_lake
@@ -54,12 +55,12 @@ def take_in(spark: SparkSession, settings: Settings) -> Taken:
     summary = preflight(spark, settings)
     lake = Lakehouse(settings.lake.root)
     delivered = with_month(read_source(spark, settings), settings, settings.today)
-    lake.write_all_months(for_lake(delivered), "raw_sales", MONTH)
-    judged = judge(as_delivered(lake.read(spark, "raw_sales")), settings, settings.today).persist()
-    lake.write_all_months(accepted_rows(judged), "sales", "month")
-    lake.write_all_months(for_lake(quarantined_rows(judged)), "quarantined_sales", MONTH)
+    write_table(for_lake(delivered), lake, "raw_sales", month_column=MONTH)
+    judged = judge(as_delivered(read_table(spark, lake, "raw_sales")), settings, settings.today).persist()
+    write_table(accepted_rows(judged), lake, "sales", month_column="month")
+    write_table(for_lake(quarantined_rows(judged)), lake, "quarantined_sales", month_column=MONTH)
     judged.unpersist()
-    sales = lake.read(spark, "sales")
+    sales = read_table(spark, lake, "sales")
     calendar = business_calendar(daily_rows(sales, settings.forecast.target), settings.forecast.frequency)
     planned = read_planned(spark, settings, calendar)
     lake.write(sales_series(sales, settings, calendar, planned), "sales_series")

@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 
 from salesml_assets.config.settings import ConfigurationError
 from salesml_assets.forecasting.training.planned import plan_coverage, read_planned
+from salesml_assets.lake.spark_tables import read_table
 from salesml_assets.quality.source import preflight
 from salesml_assets_tests.quality.intake import TODAY, Made, days, take_in, write_rows
 
@@ -219,7 +220,7 @@ def test_a_plan_is_read_as_the_sales_are(how: str, spark: SparkSession, source_s
     assert (series["campaign"] == fives.map({True: 'fly"er', False: "none"})).all()
     planned = read_planned(spark, settings, taken.calendar)
     assert planned is not None
-    found = plan_coverage(taken.lake.read(spark, "sales_series"), settings, taken.calendar, planned)
+    found = plan_coverage(read_table(spark, taken.lake, "sales_series"), settings, taken.calendar, planned)
     assert (found.cells, found.covered, found.strangers) == (4 * 14, 4 * 12, 1)
     assert found.unseen == {"campaign": ["influencer"]}
 

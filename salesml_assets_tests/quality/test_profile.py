@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from pyspark.sql import SparkSession
 
-from salesml_assets.config.settings import load_settings
+from salesml_assets.config.loading import load_settings
 from salesml_assets.quality import source
 from salesml_assets.quality.arrow_profile import arrow_profile
 from salesml_assets.quality.profile import profile_of
