@@ -43,7 +43,8 @@ def first_model_forecasts(lake: Lakehouse, files: FileStore, folder: str) -> pd.
 
     bundle = read_bundle(partial(files.read, PRODUCTION_MODEL, folder), folder)
     rows = lake.batches(PANEL, filters=pc.field("kind") == FUTURE)
-    return pl.concat([forecast(bundle, batch).select(COLUMNS) for batch in rows]).to_pandas()
+    # Through Arrow: days stay days, as in the tables that they are joined with.
+    return pl.concat([forecast(bundle, batch).select(COLUMNS) for batch in rows]).to_arrow().to_pandas()
 
 
 def realised_error(forecasts: pd.DataFrame, lake: Lakehouse, monday: dt.date) -> RealisedError:
