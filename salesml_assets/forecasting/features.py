@@ -99,7 +99,7 @@ def row_mean(values: Sequence[pl.Expr]) -> pl.Expr:
     return pl.when(count > 0).then(total / count)
 
 
-def sort_and_number(frame: pl.LazyFrame) -> pl.LazyFrame:
+def sort_and_number(frame: pl.DataFrame) -> pl.DataFrame:
     """Sorts by series and step and numbers the rows of each series (`age` from 1, `length`)."""
     return frame.sort("unique_id", "ds").with_columns(
         age=pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("unique_id"),
@@ -124,7 +124,7 @@ def add_features(frame: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
         one-step change so far, the scale of RMSSE: Hyndman & Koehler 2006).
     """
     y, series = pl.col("y"), "unique_id"
-    numbered = sort_and_number(frame.lazy())  # one plan: each step by itself takes a single series longer than its work
+    numbered = sort_and_number(frame)
     with_open = numbered.with_columns(
         _open=pl.when(~pl.col("closed")).then(y),
         _change=(y - shifted(y, 1)).pow(2),
@@ -159,13 +159,9 @@ def add_features(frame: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
     )  # fmt: skip
     # A series that has sold nothing for long keeps a small positive scale, so that ratios stay finite.
     scale = pl.max_horizontal(pl.col("_level").fill_null(0.0), 0.05 * pl.col("_overall").fill_null(0.0))
-    return (
-        rolled.with_columns(
-            trend=y - pl.col("moving_average_30"),
-            scale=pl.when(scale > TINY).then(scale).otherwise(1.0),
-            live=pl.col("_level").fill_null(0.0) > TINY,
-            naive_mse=pl.when(pl.col("naive_mse").is_finite() & (pl.col("naive_mse") > 0)).then(pl.col("naive_mse")),
-        )
-        .drop("_open", "_change", "_sold_at", "_level", "_overall", "length")
-        .collect()
-    )
+    return rolled.with_columns(
+        trend=y - pl.col("moving_average_30"),
+        scale=pl.when(scale > TINY).then(scale).otherwise(1.0),
+        live=pl.col("_level").fill_null(0.0) > TINY,
+        naive_mse=pl.when(pl.col("naive_mse").is_finite() & (pl.col("naive_mse") > 0)).then(pl.col("naive_mse")),
+    ).drop("_open", "_change", "_sold_at", "_level", "_overall", "length")

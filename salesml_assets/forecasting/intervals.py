@@ -80,9 +80,8 @@ def apply_intervals(frame: pl.DataFrame, table: pl.DataFrame, non_negative: bool
     """
     longest = table["horizon"].max()
     step = pl.min_horizontal(pl.col("horizon"), pl.lit(longest)).cast(table.schema["horizon"]).alias("_horizon")
-    scores = table.rename({"horizon": "_horizon"}).select(pl.exclude("rows"))
-    bounded = _add_bounds(frame.lazy().with_columns(step), scores, ["_horizon"], non_negative)
-    return bounded.drop("_horizon").collect()
+    scores = table.drop("rows").rename({"horizon": "_horizon"})
+    return _add_bounds(frame.with_columns(step), scores, ["_horizon"], non_negative).drop("_horizon")
 
 
 def cross_fold_coverage(
@@ -159,8 +158,8 @@ def _covered(
     sums = Totals(keys)
     for batch in batches([*SCORED_COLUMNS, "category", "volume_class"]):
         scored = batch.filter(pl.col("fold") >= 1)
-        bounded = _add_bounds(scored.lazy(), scores, ["fold", "horizon"], non_negative)
-        sums.add(bounded.with_columns(horizon_bucket(weekly)).select(*keys, **measured).collect())
+        bounded = _add_bounds(scored, scores, ["fold", "horizon"], non_negative)
+        sums.add(bounded.with_columns(horizon_bucket(weekly)).select(*keys, **measured))
     return sums.frame()
 
 
@@ -243,11 +242,11 @@ def pooled_horizons(counts: Sequence[int]) -> list[tuple[int, int]]:
     return windows
 
 
-def _add_bounds(frame: pl.LazyFrame, scores: pl.DataFrame, on: Sequence[str], non_negative: bool) -> pl.LazyFrame:
+def _add_bounds(frame: pl.DataFrame, scores: pl.DataFrame, on: Sequence[str], non_negative: bool) -> pl.DataFrame:
     """Adds the columns of bounds, which `scores` has in units of `spread`, and cuts off what is below zero."""
     names = [name for name in scores.columns if name not in on]
     columns = {name: f"_score_{name}" for name in names}
-    joined = frame.join(scores.rename(columns).lazy(), on=list(on), how="left", maintain_order="left")
+    joined = frame.join(scores.rename(columns), on=list(on), how="left", maintain_order="left")
 
     def cut(values: pl.Expr) -> pl.Expr:
         return values.clip(lower_bound=0.0) if non_negative else values

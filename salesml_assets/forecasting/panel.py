@@ -116,7 +116,7 @@ def _origin_columns(features: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
     opened = pl.when(~pl.col("closed")).then(pl.col("y"))
     near, wide = (3, 5) if spec.weekly else (7, 29)
     series = "unique_id"
-    numbered = sort_and_number(features.lazy().drop("age", "length", strict=False))
+    numbered = sort_and_number(features.drop("age", "length", strict=False))
     frame = numbered.with_columns(
         opened.alias("_open"),
         opened.rolling_mean(near, min_samples=1, center=True).over(series).alias("_near"),
@@ -135,7 +135,7 @@ def _origin_columns(features: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
                 for label, condition in (("on", value > 0), ("off", ~(value > 0)))
             ],
         ]  # fmt: skip
-    return frame.with_columns(on_off).collect()
+    return frame.with_columns(on_off)
 
 
 def _rows(base: pl.DataFrame, horizon: int, plan: PanelPlan) -> pl.DataFrame:
