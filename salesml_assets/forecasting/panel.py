@@ -67,7 +67,7 @@ def expand(features: pl.DataFrame, spec: FeatureSpec, plan: PanelPlan) -> pl.Dat
         `average_short`, `_medium` and `_long`, and the features `f_*` (amounts divided by `scale`) and
         covariate texts `c_*`.
     """
-    base = _origin_columns(sort_and_number(features.drop("age", "length", strict=False)), spec)
+    base = _origin_columns(features, spec)
     base = base.with_columns(hashed(base["unique_id"], base["ds"], seed=0).alias("_hash"))
     rows = pl.concat(_rows(base, horizon, plan) for horizon in range(1, plan.horizon + 1))
     return _finish(_with_targets(base, rows, spec), spec, plan.folds)
@@ -84,20 +84,28 @@ def expand_future(features: pl.DataFrame, spec: FeatureSpec, horizon: int) -> pl
     Returns:
         The columns of `expand`, in the order of series and horizon; `draw` is null.
     """
-    base = _origin_columns(sort_and_number(features.drop("age", "length", strict=False)), spec)
-    origins = base.select("unique_id", "scale", at=pl.int_range(pl.len())).filter(pl.col("scale").is_not_null())
-    ends = origins.group_by("unique_id", maintain_order=True).agg(pl.col("at").last())
-    steps = pl.DataFrame({"horizon": pl.int_range(1, horizon + 1, dtype=pl.Int32, eager=True)})
-    rows = ends.select("at").join(steps, how="cross", maintain_order="left_right")
-    rows = rows.with_columns(draw=pl.lit(None, pl.Float64), kind=pl.lit(FUTURE))
+    base = _origin_columns(features, spec)
+    # Sorted by series: the last known row of each one.
+    known = np.nonzero(base["scale"].is_not_null().to_numpy())[0]
+    _, series = np.unique((base["age"].to_numpy() == 1).cumsum()[known], return_index=True)
+    ends = known[np.append(series[1:], len(known)) - 1] if len(known) else known
+    rows = pl.DataFrame(
+        {
+            "at": np.repeat(ends, horizon),
+            "horizon": np.tile(np.arange(1, horizon + 1, dtype=np.int32), len(ends)),
+            "draw": pl.repeat(None, len(ends) * horizon, dtype=pl.Float64, eager=True),
+            "kind": pl.repeat(FUTURE, len(ends) * horizon, eager=True),
+        }
+    )
     return _finish(_with_targets(base, rows, spec), spec, ())
 
 
-def _origin_columns(numbered: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
+def _origin_columns(features: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
     """What rows of every horizon share: one row per origin."""
     opened = pl.when(~pl.col("closed")).then(pl.col("y"))
     near, wide = (3, 5) if spec.weekly else (7, 29)
     series = "unique_id"
+    numbered = sort_and_number(features.drop("age", "length", strict=False))
     frame = numbered.with_columns(
         opened.alias("_open"),
         opened.rolling_mean(near, min_samples=1, center=True).over(series).alias("_near"),

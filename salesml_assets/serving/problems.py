@@ -8,7 +8,6 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -65,9 +64,12 @@ def problem_response(error: ProblemError, request_id: str) -> Response:
     return Response(json.dumps(body.model_dump()), error.status, dict(error.headers or {}), MEDIA_TYPE)
 
 
-def from_validation(error: RequestValidationError) -> ProblemError:
-    """A body or parameter that is not what the service takes."""
-    problems: list[dict[str, Any]] = list(error.errors())
+def from_validation(problems: Sequence[Any]) -> ProblemError:
+    """A body or parameters that are not what the service takes.
+
+    Args:
+        problems: Pydantic's errors, with the place inside the body or among the parameters.
+    """
     if any(problem["type"] == "json_invalid" for problem in problems):
         reason = str(problems[0].get("ctx", {}).get("error", "it is not JSON"))
         return ProblemError(400, "invalid-json", f"The body is not JSON: {reason}", [("body", reason)])
@@ -92,8 +94,8 @@ def request_id_of(request: Request) -> str:
 
 
 def _path(place: Sequence[int | str]) -> str:
-    """A field's path as the caller wrote it, without where it was found (body, query) or which type was tried."""
-    parts = [str(part) for part in place[1:]]
+    """A field's path as the caller wrote it, without which type was tried."""
+    parts = [str(part) for part in place]
     if "planned" in parts:
         parts = parts[: parts.index("planned") + 2]
-    return ".".join(parts) or str(place[0])
+    return ".".join(parts) or "body"

@@ -10,6 +10,8 @@ import yaml
 
 from salesml_assets.exporter.catalogue import METRICS, Metric
 from salesml_assets.exporter.reference import reference
+from salesml_assets.serving.metrics import Metrics as ServingMetrics
+from salesml_assets.serving.state import State
 
 PROJECT = Path(__file__).parents[2]
 ALERTS = PROJECT / "deploy" / "prometheus" / "alerts.yml"
@@ -49,7 +51,8 @@ def test_the_documentation_has_every_alert(rule):
 
 
 def test_alerts_use_known_metrics_and_labels():
-    known = {metric.name for metric in METRICS}
+    served = re.findall(r"# TYPE (\w+)", ServingMetrics(State()).text().decode())
+    known = {metric.name for metric in METRICS} | set(served)
     labels = {name for metric in METRICS for name in metric.labels} | {"instance", "job"}
     for rule in RULES:
         expression = rule["expr"]

@@ -158,9 +158,10 @@ def test_large_bodies_many_series_and_many_rows_are_refused(made_lake: Path) -> 
         assert (many.status_code, many.json()["errors"][0]["field"]) == (422, "series")
         long = client.post("/predict", json=body(2, 60))
         assert (long.status_code, long.json()["errors"][0]["field"]) == (422, "series.1.history")
-        large = client.post("/predict", content=b"[" * 2_001)
+        json_head = {"content-type": "application/json"}
+        large = client.post("/predict", content=b"[" * 2_001, headers=json_head)
         assert (large.status_code, large.json()["type"]) == (413, "urn:salesml:problem:body-too-large")
-        stream = client.post("/predict", content=(b"x" * 500 for _ in range(10)))
+        stream = client.post("/predict", content=(b"x" * 500 for _ in range(10)), headers=json_head)
         assert (stream.status_code, stream.json()["type"]) == (413, "urn:salesml:problem:body-too-large")
 
 

@@ -76,12 +76,10 @@ def forecast(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:
         model=pl.when(short).then(pl.lit(f"{FALLBACK} (short series)")).otherwise(pl.lit(bundle.algorithm)),
     )
     bounded = apply_intervals(chosen, bundle.intervals, bundle.non_negative)
-    zero_when_closed = [pl.when("closed").then(0.0).otherwise(name).alias(name) for name in ("yhat", *BOUNDS)]
-    return bounded.with_columns(
-        *zero_when_closed,
-        model_version=pl.lit(bundle.version, pl.Int32),
-        cutoff=pl.col("origin"),
-    ).select("unique_id", *bundle.series_keys, *FORECAST_COLUMNS)
+    zero_when_closed = {name: pl.when("closed").then(0.0).otherwise(name) for name in ("yhat", *BOUNDS)}
+    columns = {name: pl.col(name) for name in ("unique_id", *bundle.series_keys, *FORECAST_COLUMNS)}
+    columns |= {"model_version": pl.lit(bundle.version, pl.Int32), "cutoff": pl.col("origin")}
+    return bounded.select(**(columns | zero_when_closed))
 
 
 def explain(model: Model, rows: pl.DataFrame) -> pl.DataFrame:
