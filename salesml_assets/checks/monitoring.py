@@ -12,7 +12,7 @@ from salesml_assets.names import DRIFT_REPORT
 
 SHOWN = 20
 COLUMNS = {
-    "test": "string", "subject": "string", "effect": "float", "least_effect": "float", "p_adjusted": "float",
+    "test": "string", "subject": "string", "effect": "float", "min_effect": "float", "p_adjusted": "float",
     "drifted": "string",
 }  # fmt: skip
 DESCRIPTIONS = {

@@ -20,7 +20,7 @@ from salesml_assets.drift.parameters import KINDS, DriftParameters
 from salesml_assets.drift.windows import Comparison, comparison
 
 COLUMNS = (
-    "kind", "test", "subject", "statistic", "effect", "least_effect", "p_value", "p_adjusted", "drifted", "detail",
+    "kind", "test", "subject", "statistic", "effect", "min_effect", "p_value", "p_adjusted", "drifted", "detail",
 )  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def evaluate(inputs: DriftInputs, parameters: DriftParameters | None = None) -> 
 
     Returns:
         One row per test, by kind: `kind`, `test`, `subject`, `statistic` (its value now), `effect` (its difference
-        from the usual value), `least_effect`, `p_value`, `p_adjusted` (for the number of all tests), `drifted` (both
+        from the usual value), `min_effect`, `p_value`, `p_adjusted` (for the number of all tests), `drifted` (both
         beyond chance and large enough), `detail` (a sentence).
 
     Raises:
@@ -76,9 +76,9 @@ def decide(readings: list[Reading], at: Comparison, parameters: DriftParameters)
 def _row(reading: Reading, adjusted: float, at: Comparison, parameters: DriftParameters) -> tuple[object, ...]:
     measure = reading.measure
     large = abs(reading.effect) if measure.signed else reading.effect
-    drifted = adjusted <= parameters.alpha and large >= measure.least_effect
+    drifted = adjusted <= parameters.alpha and large >= measure.min_effect
     return (
-        measure.kind, measure.test, measure.subject, reading.statistic, reading.effect, measure.least_effect,
+        measure.kind, measure.test, measure.subject, reading.statistic, reading.effect, measure.min_effect,
         reading.p_value, adjusted, drifted, _sentence(reading, adjusted, at),
     )  # fmt: skip
 
@@ -92,7 +92,7 @@ def _sentence(reading: Reading, adjusted: float, at: Comparison) -> str:
     number = "+.3f" if measure.signed else ".3f"
     sentence = (
         f"{measure.meaning}: {reading.statistic:{number}}, usually {reading.usual:{number}} over {reading.weeks} past "
-        f"weeks (difference {reading.effect:+.3f}, at least {measure.least_effect:g} matters; p = {adjusted:.2g} "
+        f"weeks (difference {reading.effect:+.3f}, at least {measure.min_effect:g} matters; p = {adjusted:.2g} "
         "among all tests)."
     )
     return f"{sentence} {measure.note}" if measure.note else sentence

@@ -30,7 +30,7 @@ class Measure:
         subject: What was tested: a channel, a feature, a category.
         values: The statistic of every week's comparison; NaN where there is none. Distances and shares are zero or
             above and alarm when they rise; changes of a level have a sign and alarm both ways.
-        least_effect: Least difference from the usual value that matters.
+        min_effect: Least difference from the usual value that matters.
         meaning: What the value says, for the sentence: "mean absolute change of a series".
         signed: Whether it is a change of a level.
         plain_p: A p-value from a formula, where one belongs to the test; the larger of the two counts.
@@ -41,7 +41,7 @@ class Measure:
     test: str
     subject: str
     values: Floats
-    least_effect: float
+    min_effect: float
     meaning: str
     signed: bool = False
     plain_p: float = 0.0
@@ -73,7 +73,7 @@ def read(measure: Measure, comparison: Comparison) -> Reading:
     windows overlap; their variance has n (1 - r²) / (1 + r²) - 1 degrees of freedom (Bayley & Hammersley 1946).
     """
     score = measure.values if measure.signed else np.sqrt(measure.values)
-    floor = TRIVIAL * (measure.least_effect if measure.signed else np.sqrt(measure.least_effect))
+    floor = TRIVIAL * (measure.min_effect if measure.signed else np.sqrt(measure.min_effect))
     past = comparison.usual & np.isfinite(score)
     n, now = int(past.sum()), float(measure.values[-1])
     usual = float(np.median(measure.values[past])) if n else float("nan")

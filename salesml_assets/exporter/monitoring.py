@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from salesml_assets.config.settings import Settings
     from salesml_assets.lake.store import Lakehouse
 
-DRIFT_COLUMNS = ("evaluated_at", "kind", "effect", "least_effect", "drifted", "model_version")
+DRIFT_COLUMNS = ("evaluated_at", "kind", "effect", "min_effect", "drifted", "model_version")
 ACCURACY_COLUMNS = ("week", "horizon_bucket", "wape", "bias", "volume", "baseline_wape")
 
 
@@ -40,10 +40,10 @@ class DriftReader:
         latest = latest[latest["model_version"] == latest["model_version"].max()]
         families.add("salesml_drift_evaluation_age_seconds", business_now(self._settings) - unix_seconds(day))
         for kind, group in latest.groupby("kind"):
-            effects = group[group["least_effect"] > 0]
+            effects = group[group["min_effect"] > 0]
             families.add("salesml_drift_tests", len(group), kind=str(kind))
             families.add("salesml_drift_tests_drifted", float(group["drifted"].sum()), kind=str(kind))
-            largest = (effects["effect"] / effects["least_effect"]).max()
+            largest = (effects["effect"] / effects["min_effect"]).max()
             families.add("salesml_drift_effect_ratio", float(largest), kind=str(kind))
 
 

@@ -29,13 +29,13 @@ class Leakage:
 
     Attributes:
         cutoff: Origin that was tested.
-        latest_value: Latest step whose value the second calculation had.
+        latest_value: Latest step whose value the second calculation had; None where no series was long enough.
         compared: Rows compared.
         changed: Features that differ.
     """
 
     cutoff: dt.date
-    latest_value: dt.date
+    latest_value: dt.date | None
     compared: int
     changed: list[str]
 
@@ -58,7 +58,10 @@ def changed_features(lake: Lakehouse, settings: Settings, series: int) -> Leakag
     fold = rolling_folds(last, settings.forecast.horizon, settings.training.folds, step_days)[-1]
     cutoff = fold.cutoff
     scored = (pc.field("kind") == SCORE) & (pc.field("origin") == cutoff)
-    drawn = pc.field("unique_id").isin(_drawn(lake, scored, series))
+    names = _drawn(lake, scored, series)
+    if not names:
+        return Leakage(cutoff, None, 0, [])
+    drawn = pc.field("unique_id").isin(names)
     kinds = lake.columns(FEATURES)
     covariates = {name: kinds[name] for name in settings.forecast.known_future.columns if name in kinds}
     history = lake.read_polars(FEATURES, ["unique_id", "ds", "y", "closed", *covariates], drawn)
@@ -70,12 +73,12 @@ def changed_features(lake: Lakehouse, settings: Settings, series: int) -> Leakag
     future = history.filter(after).drop("y")
     plan = PanelPlan(settings.forecast.horizon, cutoff, (fold,), 0.0, settings.training.seed)
     again = expand(pl.concat([known, future], how="diagonal_relaxed"), spec, plan)
-    names = [name for name in stored.columns if name.startswith("f_")]
+    columns = [name for name in stored.columns if name.startswith("f_")]
     key = ["unique_id", "horizon"]
-    both = stored.select(*key, *names).join(again.filter(pl.col("kind") == "future"), on=key, suffix="_again")
-    off = both.select((pl.col(name) - pl.col(f"{name}_again")).abs().max().alias(name) for name in names)
-    size = both.select(pl.col(name).abs().max().clip(1.0) for name in names)
-    changed = [name for name in names if both.height and off[name].item() > TOLERANCE * size[name].item()]
+    both = stored.select(*key, *columns).join(again.filter(pl.col("kind") == "future"), on=key, suffix="_again")
+    off = both.select((pl.col(name) - pl.col(f"{name}_again")).abs().max().alias(name) for name in columns)
+    size = both.select(pl.col(name).abs().max().clip(1.0) for name in columns)
+    changed = [name for name in columns if both.height and off[name].item() > TOLERANCE * size[name].item()]
     return Leakage(cutoff, known["ds"].max(), both.height, changed)  # type: ignore[arg-type]
 
 

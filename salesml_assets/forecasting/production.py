@@ -45,7 +45,7 @@ def champion_predictions(champion: Recipe, panel: TrainingPanel, engines: Engine
 
 
 def predictions_of(result: Backtest, panel: TrainingPanel) -> Batches:
-    """Predictions of all folds of a backtest: made anew, batch by batch, each time that they are asked for."""
+    """Predictions of all folds of a backtest: recomputed batch by batch, each time that they are asked for."""
 
     def batches(columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
         for rows in panel.to_score():

@@ -95,7 +95,7 @@ def _name(dates: pd.DatetimeIndex, gaps: np.ndarray, typical: float, series: np.
 
 
 def isolated_start(days: pd.DataFrame) -> Isolated | None:
-    """A first date, or a few, long before all others: a till whose clock had started anew.
+    """A first date, or a few, long before all others: a till whose clock was reset.
 
     Args:
         days: As in `rhythm_of`.

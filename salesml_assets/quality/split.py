@@ -62,17 +62,6 @@ def quarantined_rows(judged: DataFrame) -> DataFrame:
     return judged.where(F.size(REASONS) > 0).select("source.*", REASONS, MONTH)
 
 
-def split(
-    delivered: DataFrame, settings: Settings, today: dt.date, reference: DataFrame | None = None
-) -> tuple[DataFrame, DataFrame]:
-    """Accepted and quarantined rows; see `judge` for the arguments.
-
-    Both are evaluated anew from the delivered rows each time they are used.
-    """
-    judged = judge(delivered, settings, today, reference)
-    return accepted_rows(judged), quarantined_rows(judged)
-
-
 def applicable_rules(delivered: DataFrame, settings: Settings) -> list[Rule]:
     """The rules that hold for rows with these columns.
 

@@ -211,7 +211,7 @@ def _finite(made: pl.DataFrame) -> pl.DataFrame:
     """The forecasts.
 
     Raises:
-        ProblemError: One of them is no number.
+        ProblemError: One of them is not a number.
     """
     for name, column in zip(VALUES, made.select(VALUES), strict=True):
         if column.null_count() or not column.is_finite().all():

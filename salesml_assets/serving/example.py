@@ -54,7 +54,7 @@ def try_out(bundle: Bundle) -> None:
 
     Raises:
         ExampleError: A step is missing, a bound is on the wrong side, or the contributions do not add up.
-        ProblemError: A forecast is no number.
+        ProblemError: A forecast is not a number.
     """
     request = PredictionRequest.model_validate(example_request(bundle, 400) | {"horizon": bundle.horizon})
     (made,) = predictions(bundle, request, 1, 10_000)["items"]

@@ -223,13 +223,11 @@ class Refresher:
         found = self._changed(DRIFT_REPORT)
         if found is None:
             return
-        columns = ["evaluated_at", "kind", "effect", "least_effect", "model_version"]
+        columns = ["evaluated_at", "kind", "effect", "min_effect", "model_version"]
         tests = self._lake.read_polars(DRIFT_REPORT, columns, version=found[1])
         tests = tests.filter(pl.col("evaluated_at") == pl.col("evaluated_at").max())
-        tests = tests.filter(pl.col("model_version") == pl.col("model_version").max(), pl.col("least_effect") > 0)
-        ratios = (
-            tests.group_by("kind").agg((pl.col("effect") / pl.col("least_effect")).max().alias("ratio")).sort("kind")
-        )
+        tests = tests.filter(pl.col("model_version") == pl.col("model_version").max(), pl.col("min_effect") > 0)
+        ratios = tests.group_by("kind").agg((pl.col("effect") / pl.col("min_effect")).max().alias("ratio")).sort("kind")
         self._state.drift = {kind: float(ratio) for kind, ratio in ratios.drop_nulls().iter_rows()}
         self._seen[DRIFT_REPORT] = found
 

@@ -183,7 +183,7 @@ def at_last(session: SparkSession, call: Callable[[], None]) -> None:
 
     A Java that is dead already (out of memory, killed) has stopped with all it had, and whatever asked it last has got
     an error: one more from here would hide that one. The call is made by a thread with a connection to Java of its own:
-    an interrupt may have broken off a call of this one, whose connection still holds the answer to that.
+    an interrupt may have interrupted a call of this one, whose connection still holds the answer to that.
     """
     gateway = session.sparkContext._gateway
     if gateway is None or gateway.proc.poll() is None:

@@ -65,3 +65,8 @@ def test_panel(lake: Lakehouse) -> None:
     found = {one.check: one for one in measure_panel(lake, SETTINGS)}
     assert failed(found) == {"no_leakage"}
     assert found["no_leakage"].measured["changed"] == "f_last"
+    last = panel.filter(kind="score")["origin"].max()
+    changed(lake, "panel", panel.filter(~((pl.col("kind") == "score") & (pl.col("origin") == last))), 0)  # too short
+    found = {one.check: one for one in measure_panel(lake, SETTINGS)}
+    assert failed(found) == set()
+    assert found["no_leakage"].measured["rows compared"] == 0

@@ -19,7 +19,7 @@ def report(*drifted: str, tests: int = 2, without: tuple[str, ...] = ()) -> pd.D
     rows = [
         {
             "kind": kind, "test": "level", "subject": f"y{number}", "statistic": 0.1, "effect": 0.02, "p_value": 0.5,
-            "least_effect": 0.1, "p_adjusted": 0.001 if kind in drifted and number == 1 else 0.5 + number / 1000,
+            "min_effect": 0.1, "p_adjusted": 0.001 if kind in drifted and number == 1 else 0.5 + number / 1000,
             "drifted": kind in drifted and number == 1, "detail": f"detail {number}",
         }
         for kind in KINDS if kind not in without for number in range(tests)
@@ -44,7 +44,7 @@ def test_the_table_shows_the_most_unusual_tests(findings):
     rows = found["no_mix_drift"].measured["table"].records
     assert len(rows) == SHOWN
     assert rows[0].data == {
-        "test": "level", "subject": "y1", "effect": 0.02, "least_effect": 0.1, "p_adjusted": 0.001, "drifted": "True",
+        "test": "level", "subject": "y1", "effect": 0.02, "min_effect": 0.1, "p_adjusted": 0.001, "drifted": "True",
     }  # fmt: skip
     assert set(rows[0].data) == set(COLUMNS)
 

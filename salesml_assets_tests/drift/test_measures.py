@@ -70,7 +70,7 @@ def test_a_jump_is_significant_both_ways_and_a_fall_of_a_share_is_none() -> None
     assert read(share(shares), AT).p_value > 0.99
 
 
-def test_a_history_without_variation_is_bounded_by_the_least_effect() -> None:
+def test_a_history_without_variation_is_bounded_by_the_min_effect() -> None:
     values = np.zeros(WEEKS)
     assert read(share(values), AT).p_value == pytest.approx(0.5)
     values[-1] = 0.2

@@ -114,7 +114,7 @@ def drift_rows(day: dt.date, kinds: dict[str, list[tuple[float, float | None, bo
     return [
         {
             "evaluated_at": day, "kind": kind, "test": "psi", "subject": f"s{number}", "statistic": 1.0,
-            "effect": effect, "least_effect": least, "p_value": 0.5, "p_adjusted": 0.6, "drifted": drifted,
+            "effect": effect, "min_effect": least, "p_value": 0.5, "p_adjusted": 0.6, "drifted": drifted,
             "model_version": 3,
         }
         for kind, tests in kinds.items()

@@ -14,10 +14,10 @@ from salesml_assets.config.settings import Settings
 from salesml_assets.quality.mapping import with_month
 from salesml_assets.quality.rules import DEFAULT_NAMES
 from salesml_assets.quality.source import read_source
-from salesml_assets.quality.split import accepted_rows, judge, quarantined_rows, split
-from salesml_assets.quality.summary import summarize
+from salesml_assets.quality.split import accepted_rows, judge, quarantined_rows
 from salesml_assets_tests.quality import defects
 from salesml_assets_tests.quality.defects import SETTINGS, TODAY
+from salesml_assets_tests.quality.summary import split, summarize
 
 WRITERS = {"parquet": defects.write_parquet, "csv": defects.write_csv, "json": defects.write_json}
 BROKEN = {"parquet": [], "csv": defects.CSV_BROKEN, "json": defects.JSON_BROKEN}

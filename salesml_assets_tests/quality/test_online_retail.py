@@ -14,7 +14,7 @@ from salesml_assets.config.settings import Settings
 from salesml_assets.quality.mapping import with_month
 from salesml_assets.quality.source import read_source
 from salesml_assets.quality.split import accepted_rows, judge, quarantined_rows
-from salesml_assets.quality.summary import QualitySummary, summarize
+from salesml_assets_tests.quality.summary import QualitySummary, summarize
 
 pytestmark = pytest.mark.slow
 PROJECT = Path(__file__).parents[2]

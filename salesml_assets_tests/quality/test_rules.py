@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.quality.rules import DEFAULT_NAMES, Rule, rules_for
-from salesml_assets.quality.split import split
+from salesml_assets_tests.quality.summary import split
 
 MakeSettings = Callable[..., Settings]
 TODAY = dt.date(2024, 3, 15)

@@ -14,9 +14,9 @@ from pyspark.sql import SparkSession
 from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.quality.mapping import with_month
 from salesml_assets.quality.source import preflight, read_source
-from salesml_assets.quality.split import split
 from salesml_assets_tests.quality import defects
 from salesml_assets_tests.quality.defects import SETTINGS, TODAY
+from salesml_assets_tests.quality.summary import split
 
 pytestmark = pytest.mark.stack
 BUCKET = "processed-data"

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from salesml_assets.config.settings import Settings
-from salesml_assets.quality.split import judge, split
+from salesml_assets.quality.split import judge
+from salesml_assets_tests.quality.summary import split
 
 MakeSettings = Callable[..., Settings]
 TODAY = dt.date(2024, 3, 15)

@@ -166,7 +166,7 @@ def make_lake(settings: Settings) -> Bundle:
             "evaluated_at": [cutoff] * 2,
             "kind": ["input", "target"],
             "effect": [0.2, 0.05],
-            "least_effect": [0.1, 0.1],
+            "min_effect": [0.1, 0.1],
             "model_version": [1, 1],
         }
     )

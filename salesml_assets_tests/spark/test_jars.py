@@ -39,7 +39,7 @@ def test_a_missing_jar_is_fetched_a_stranger_removed_and_then_nothing_is_to_do(
         jar_paths(folder)
     assert len(fetch_jars(folder, java)) == 2
     (folder / "stranger-1.0.jar").write_bytes(b"?")
-    (folder / "one-1.0.jar").write_bytes(b"firs")  # broken off
+    (folder / "one-1.0.jar").write_bytes(b"firs")  # interrupted
     assert [jar.artifact for jar in fetch_jars(folder, java)] == ["one"]
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
         "one-1.0.jar": b"first", "two_2.13-1.0.jar": b"second",

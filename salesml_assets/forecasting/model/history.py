@@ -41,7 +41,7 @@ def forecast_history(bundle: Bundle, history: pl.DataFrame, future: pl.DataFrame
         What `predict.forecast` returns: `horizon` rows for each series, sorted by series and step.
 
     Raises:
-        HistoryError: A column is missing, `ds` is no date, or nothing is known.
+        HistoryError: A column is missing, `ds` is not a date, or nothing is known.
     """
     spec, calendar = bundle.features, bundle.calendar
     trades = BusinessCalendar(dt.date.min, dt.date.max, calendar.week_end, (), calendar.closed_weekdays)

@@ -1,16 +1,20 @@
-"""What the rules did, in counts: for the report, the metadata and the checks."""
+"""Accepted and quarantined rows, and what the rules did, in counts."""
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
 from salesml_assets.quality.mapping import REASONS
+from salesml_assets.quality.split import accepted_rows, judge, quarantined_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+    from salesml_assets.config.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -62,3 +66,14 @@ def summarize(accepted: DataFrame, quarantined: DataFrame) -> QualitySummary:
 def _counts(rows: DataFrame, names: str) -> dict[str, int]:
     counts = rows.select(F.explode(names).alias("name")).groupBy("name").agg(F.count(F.lit(1)).alias("rows"))
     return {row["name"]: row["rows"] for row in counts.orderBy(F.desc("rows"), "name").collect()}
+
+
+def split(
+    delivered: DataFrame, settings: Settings, today: dt.date, reference: DataFrame | None = None
+) -> tuple[DataFrame, DataFrame]:
+    """Accepted and quarantined rows; see `judge` for the arguments.
+
+    Both are recomputed from the delivered rows each time they are used.
+    """
+    judged = judge(delivered, settings, today, reference)
+    return accepted_rows(judged), quarantined_rows(judged)
