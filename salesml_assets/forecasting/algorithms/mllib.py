@@ -122,7 +122,7 @@ def _fit_all(
         finally:
             for future in begun.values():
                 future.cancel()
-    training.unpersist()
+            training.unpersist()
 
 
 def training_frame(spark: SparkSession, sample: Sample, scaled: bool) -> DataFrame:

@@ -5,6 +5,7 @@ At every origin, whatever is fitted uses rows whose target date is on or before 
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -107,7 +108,7 @@ def refit(
     algorithm: Algorithm,
     parameters: Parameters,
     panel: TrainingPanel,
-    cutoff: Any,
+    cutoff: dt.date,
     engines: Engines,
     fold: Fold | None = None,
 ) -> tuple[Fit, int]:
@@ -124,7 +125,7 @@ def refit(
     Returns:
         The fit and the number of its training rows.
     """
-    sample, probe = _prepared(algorithm, panel, cutoff, panel.to_forecast() if fold is None else None, fold)
+    sample, probe = _prepared(algorithm, panel, cutoff, fold)
     (fit,) = algorithm.fit(sample, [parameters], panel.settings.training, engines, probe)  # type: ignore[arg-type]
     limit = getattr(panel.settings.training, algorithm.rows) if algorithm.rows else 0
     return fit, sample.at_most(limit).count if sample else 0
@@ -143,7 +144,7 @@ def tune(
     Raises:
         ValueError: Nothing was sold in the fold.
     """
-    sample, probe = _prepared(algorithm, panel, fold.cutoff, None, fold)
+    sample, probe = _prepared(algorithm, panel, fold.cutoff, fold)
     fits = []
     for fit in algorithm.fit(sample, candidates, panel.settings.training, engines, probe):  # type: ignore[arg-type]
         fits.append(fit)
@@ -174,15 +175,16 @@ def choose(tried: Sequence[tuple[Candidate, Any]]) -> tuple[Candidate, Any]:
 
 
 def _prepared(
-    algorithm: Algorithm, panel: TrainingPanel, cutoff: Any, rows: Iterable[pl.DataFrame] | None, fold: Fold | None
+    algorithm: Algorithm, panel: TrainingPanel, cutoff: dt.date, fold: Fold | None
 ) -> tuple[Sample | None, Matrix | None]:
     """The sample of a cutoff, and encoded rows that the fit's predictions are compared on; nothing for a baseline."""
     if algorithm.rows is None:
         return None, None
     sample = panel.up_to(cutoff)
-    first = next(iter(rows if rows is not None else panel.to_score(fold.number if fold else None)), None)
-    some = first.head(PROBE_ROWS) if first is not None else pl.DataFrame()
-    return sample, sample.encoder.encode(_with_odd_rows(some, sample)) if some.height else sample.matrix[:PROBE_ROWS]
+    first = next(panel.to_forecast() if fold is None else panel.to_score(fold.number), None)
+    if first is None:
+        return sample, sample.matrix[:PROBE_ROWS]
+    return sample, sample.encoder.encode(_with_odd_rows(first.head(PROBE_ROWS), sample))
 
 
 def _with_odd_rows(rows: pl.DataFrame, sample: Sample) -> pl.DataFrame:
