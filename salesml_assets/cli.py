@@ -1,4 +1,4 @@
-"""The command `salesml`: run the job, export forecasts, show settings, models and metrics, serve, open the Dagster UI."""
+"""The command `salesml`: runs, exports, settings, models, metrics, the prediction service and the Dagster UI."""
 
 from __future__ import annotations
 
