@@ -48,23 +48,27 @@ class Book:
         Args:
             batches: Frames with `COLUMNS`.
         """
-        parts = [
-            batch.select(COLUMNS).with_columns(pl.col("unique_id", "model").cast(pl.Categorical)) for batch in batches
-        ]
+        named = pl.col("unique_id", "model").cast(pl.Categorical)
+        parts = [batch.select(COLUMNS).with_columns(named) for batch in batches if len(batch)]
         if not parts:
             return cls((), {}, np.zeros(1, np.int64), *_empty())
-        rows = pl.concat(parts).with_columns(pl.col("unique_id").cast(pl.String)).sort("unique_id", "ds")
-        firsts = rows.with_row_index("row").group_by("unique_id", maintain_order=True).agg(
-            pl.col("row", "model", "model_version", "cutoff").first()
-        )  # fmt: skip
-        names = tuple(firsts["unique_id"].to_list())
+        rows = pl.concat(parts)
+        # Column by column: a sorted copy of all of them would stay with the process.
+        order = rows.select(pl.arg_sort_by(pl.col("unique_id").cast(pl.String), "ds")).to_series().to_numpy()
+        codes = rows["unique_id"].to_physical().to_numpy()[order]
+        starts = np.append(np.nonzero(np.append(True, codes[1:] != codes[:-1]))[0], len(rows)).astype(np.int64)
+        values = np.empty((len(rows), len(VALUES)))
+        for column, name in enumerate(VALUES):
+            values[:, column] = rows[name].to_numpy()[order]
+        firsts = rows[order[starts[:-1]]]
+        names = tuple(firsts["unique_id"].cast(pl.String).to_list())
         kept = {model: model for model in firsts["model"].cast(pl.String).unique()}
         return cls(
             names,
             {name: place for place, name in enumerate(names)},
-            np.append(firsts["row"].to_numpy(), len(rows)).astype(np.int64),
-            rows["ds"].to_physical().to_numpy().astype(np.int32),
-            rows.select(VALUES).cast(pl.Float64).to_numpy(order="c"),
+            starts,
+            rows["ds"].to_physical().to_numpy()[order],
+            values,
             tuple(kept[model] for model in firsts["model"].cast(pl.String)),
             firsts["model_version"].to_numpy().astype(np.int32),
             firsts["cutoff"].to_physical().to_numpy().astype(np.int32),

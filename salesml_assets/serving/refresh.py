@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from salesml_assets.config.settings import Settings
@@ -218,6 +219,7 @@ class Refresher:
         self._seen[FORECASTS] = found
         LOG.info("forecasts loaded", extra={"fields": {"series": len(book.names), "table_version": found[1]}})
         self._copy.keep_forecasts(stored)
+        pa.default_memory_pool().release_unused()
 
     def _look_at_drift(self) -> None:
         found = self._changed(DRIFT_REPORT)

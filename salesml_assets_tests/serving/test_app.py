@@ -227,3 +227,4 @@ def test_a_book_gives_back_the_rows_it_was_made_of(made_lake: Path) -> None:
 
     pl.testing.assert_frame_equal(book.frame(), rows.select(book.frame().columns).sort("unique_id", "ds"))
     assert Book.of([]).forecast("a") is None
+    assert Book.of([rows.clear()]).names == ()
