@@ -63,7 +63,7 @@ def take_in(spark: SparkSession, settings: Settings) -> Taken:
     sales = read_table(spark, lake, "sales")
     calendar = business_calendar(daily_rows(sales, settings.forecast.target), settings.forecast.frequency)
     planned = read_planned(spark, settings, calendar)
-    lake.write(sales_series(sales, settings, calendar, planned), "sales_series")
+    write_table(sales_series(sales, settings, calendar, planned), lake, "sales_series")
     return Taken(summary, lake, calendar)
 
 
