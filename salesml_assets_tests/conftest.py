@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import hypothesis
 import pytest
 
 from salesml_assets.config.settings import ENV_PREFIX, Settings
@@ -35,8 +36,13 @@ LONG = {"test_backtest.py", "test_spark.py", "test_lake_kill.py", "test_lakehous
 SPARK = {"master": "local[2]", "driver_memory": "2g", "shuffle_partitions": 2, "config": QUICK_JAVA}
 
 
+# No deadline for one example: a shared machine is now and then slower than any.
+hypothesis.settings.register_profile("salesml", deadline=None)
+
+
 def pytest_configure() -> None:
     """The user's own settings are no settings of the tests; nor is a signal that a script's background ignores."""
+    hypothesis.settings.load_profile("salesml")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for variable in [name for name in os.environ if name.startswith(ENV_PREFIX) and name != JAVA_CHOICE]:
         del os.environ[variable]
