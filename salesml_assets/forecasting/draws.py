@@ -53,15 +53,15 @@ def hashed(*values: pl.Series | int, seed: int) -> pl.Series:
 
 
 def _state(values: tuple[pl.Series | int, ...], seed: int) -> Words:
-    state = _mixed(np.array([(seed + GAMMA) % 2**64], np.uint64))
+    state = mixed(np.array([(seed + GAMMA) % 2**64], np.uint64))
     for value in values:
         state = state ^ _words(value)
         state += np.uint64(GAMMA)
-        state = _mixed(state)
+        state = mixed(state)
     return state
 
 
-def _mixed(words: Words) -> Words:
+def mixed(words: Words) -> Words:
     """The finalizer of SplitMix64, in place."""
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         words ^= words >> np.uint64(shift)

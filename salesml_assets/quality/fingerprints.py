@@ -11,9 +11,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-GAMMA = np.uint64(0x9E3779B97F4A7C15)
+from salesml_assets.forecasting import draws
+from salesml_assets.forecasting.draws import Words, mixed
+
+GAMMA = np.uint64(draws.GAMMA)
 MISSING = np.uint64(0x6E756C6C)  # the word of a missing value
-Words = np.ndarray[tuple[int, ...], np.dtype[np.uint64]]
 
 
 def row_hashes(rows: pl.DataFrame, seed: int) -> pl.Series:
@@ -26,11 +28,11 @@ def row_hashes(rows: pl.DataFrame, seed: int) -> pl.Series:
     state: Words = np.full(rows.height, seed, np.uint64)
     state += GAMMA
     for column in rows.iter_columns():
-        state = _mixed(state)
+        state = mixed(state)
         state ^= _words(column)
         state += GAMMA
-        state = _mixed(state)
-    return pl.Series("hash", _mixed(state), dtype=pl.UInt64)
+        state = mixed(state)
+    return pl.Series("hash", mixed(state), dtype=pl.UInt64)
 
 
 def _words(column: pl.Series) -> Words:
@@ -51,7 +53,7 @@ def _words(column: pl.Series) -> Words:
         hashed = pl.Series(_text_words(distinct), dtype=pl.UInt64)
         found = texts.replace_strict(distinct, hashed, default=None, return_dtype=pl.UInt64)
         words = found.fill_null(0).to_numpy().astype(np.uint64)
-    words = _mixed(words + GAMMA)
+    words = mixed(words + GAMMA)
     if column.null_count():
         words[column.is_null().to_numpy()] = MISSING
     return words
@@ -64,16 +66,7 @@ def _text_words(column: pl.Series) -> Words:
     ends = np.cumsum(lengths)
     starts = ends - lengths
     places = np.arange(len(content), dtype=np.int64) - np.repeat(starts, lengths)
-    mixed = _mixed(places.astype(np.uint64) * np.uint64(256) + content + GAMMA)
+    words = mixed(places.astype(np.uint64) * np.uint64(256) + content + GAMMA)
     # Sums of all bytes so far, modulo 2^64: the difference of two is the sum between them.
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(words, dtype=np.uint64)])
     return sums[ends] - sums[starts] + lengths.astype(np.uint64)
-
-
-def _mixed(words: Words) -> Words:
-    """The finalizer of SplitMix64, in place."""
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        words ^= words >> np.uint64(shift)
-        words *= np.uint64(factor)
-    words ^= words >> np.uint64(31)
-    return words
