@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,8 @@ from pyspark.sql import functions as F
 
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.features import feature_spec
-from salesml_assets.forecasting.folds import Fold, rolling_folds
-from salesml_assets.forecasting.panel import FUTURE, PanelPlan, expand
+from salesml_assets.forecasting.folds import rolling_folds
+from salesml_assets.forecasting.panel import PanelPlan, expand
 from salesml_assets.forecasting.training.planned import covariates_of, read_planned
 from salesml_assets.forecasting.training.series import calendar_of_series, future_steps
 from salesml_assets.spark.partitions import map_series
@@ -51,18 +50,6 @@ def make_panel(features: DataFrame, settings: Settings) -> tuple[DataFrame, Pane
     classes = _volume_classes(features.where(F.col("ds") <= F.lit(folds[1].cutoff)))
     joined = panel.join(F.broadcast(classes), "unique_id", "left")
     return joined.withColumn("volume_class", F.coalesce("volume_class", F.lit("C"))), plan
-
-
-def last_step(panel: DataFrame) -> dt.date:
-    """The last step of the data, from which a panel's forecasts start."""
-    last: dt.date = panel.where(F.col("kind") == FUTURE).agg(F.max("origin")).first()[0]  # type: ignore[index]
-    return last
-
-
-def folds_of(panel: DataFrame, settings: Settings) -> list[Fold]:
-    """The origins of the backtest that are in a panel."""
-    step_days = 1 if settings.forecast.frequency == "D" else 7
-    return rolling_folds(last_step(panel), settings.forecast.horizon, settings.training.folds, step_days)
 
 
 def _volume_classes(features: DataFrame) -> DataFrame:
