@@ -63,6 +63,12 @@ class Partial:
             self._bound = max(PARTIAL_ROWS, 2 * self.total().height)
 
     def total(self) -> pl.DataFrame:
-        """Returns the result of all batches so far."""
+        """Returns the result of all batches so far.
+
+        Raises:
+            ValueError: There was no batch, and no result without rows.
+        """
+        if not self._frames:
+            raise ValueError("there are no rows")
         self._frames = [self._together(pl.concat(self._frames))]
         return self._frames[0]

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 # A Spark DataFrame in the signature of an asset: Dagster resolves those annotations, and must not import Spark for it.
 Table = Any
 
-TABLE_ID = "table id"  # key in the metadata of a materialization
 MONTH_COLUMN = "month_column"  # key in a partitioned asset's metadata: the column that holds its partition's month
 
 
@@ -179,7 +178,6 @@ class DeltaIOManager(dg.ConfigurableIOManager):
             "dagster/column_schema": dg.TableSchema([dg.TableColumn(key, kind) for key, kind in columns.items()]),
             "dagster/uri": masked(tables.path(name)),
             "table version": commit.version,
-            TABLE_ID: tables.identity(name),
             "table bytes": size.bytes,
             "table files": size.files,
             "write seconds": round(seconds, 3),

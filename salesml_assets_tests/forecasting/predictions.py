@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from salesml_assets.forecasting.batches import PREDICTION_COLUMNS, Batches, in_memory
+from salesml_assets.forecasting.batches import PREDICTION_COLUMNS, Batches
 from salesml_assets.forecasting.scan import Scan, scan
 
 FIRST_ORIGIN = dt.date(2024, 1, 1)
@@ -76,7 +76,7 @@ def polars_table(frame: pd.DataFrame) -> pl.DataFrame:
 
 
 def in_batches(frame: pl.DataFrame, rows: int = 7_777) -> Batches:
-    """A frame as a source of many batches."""
+    """A frame as a source of batches; of none where it has no rows."""
 
     def batches(columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         yield from frame.select(columns).iter_slices(rows)
@@ -86,7 +86,7 @@ def in_batches(frame: pl.DataFrame, rows: int = 7_777) -> Batches:
 
 def scan_of(frame: pl.DataFrame, weekly: bool = False) -> Scan:
     """The scan of a frame in memory."""
-    return scan(in_memory(frame), weekly)
+    return scan(in_batches(frame), weekly)
 
 
 def _common(rng: np.random.Generator, days: int, size: float, rho: float = 0.5) -> np.ndarray:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from salesml_assets.forecasting import batches
-from salesml_assets.forecasting.batches import Totals, in_memory
+from salesml_assets.forecasting.batches import Totals
+from salesml_assets.lake import aggregate
 
 SCHEMA = {"a": pl.String, "b": pl.Int32, "n": pl.Int64, "top": pl.Int64}
 rows = st.lists(
@@ -22,7 +22,7 @@ rows = st.lists(
 def test_totals_are_those_of_all_rows(parts: list[list[tuple[str | None, int, int, int | None]]], pending: int) -> None:
     frames = [pl.DataFrame(part, SCHEMA, orient="row") for part in parts]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches, "PENDING_ROWS", pending)
+        patch.setattr(aggregate, "PARTIAL_ROWS", pending)
         totals = Totals(["a", "b"], largest=["top"])
         for frame in frames:
             totals.add(frame)
@@ -32,20 +32,14 @@ def test_totals_are_those_of_all_rows(parts: list[list[tuple[str | None, int, in
 
 
 def test_what_is_held_does_not_grow_with_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "PENDING_ROWS", 100)
+    monkeypatch.setattr(aggregate, "PARTIAL_ROWS", 100)
     totals = Totals(["a"])
     for _ in range(500):
         totals.add(pl.DataFrame({"a": ["x", "y", "z"], "n": [1, 2, 3]}))
-        assert sum(part.height for part in totals._parts) <= 100 + 2 * 3 + 3
+        assert sum(part.height for part in totals._partial._frames) <= 100 + 3
     assert totals.frame().rows() == [("x", 500), ("y", 1000), ("z", 1500)]
 
 
 def test_no_batches_are_an_error() -> None:
     with pytest.raises(ValueError, match="there are no rows"):
         Totals(["a"]).frame()
-
-
-def test_a_frame_is_a_source_of_one_batch_or_none() -> None:
-    frame = pl.DataFrame({"a": [1, 2], "b": [3, 4]})
-    assert [batch.to_dict(as_series=False) for batch in in_memory(frame)(["b"])] == [{"b": [3, 4]}]
-    assert list(in_memory(frame.clear())(["b"])) == []

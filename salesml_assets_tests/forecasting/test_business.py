@@ -6,10 +6,10 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from salesml_assets.forecasting.batches import in_memory
 from salesml_assets.forecasting.business import average_prices, business_reading, valued_sums
 from salesml_assets.forecasting.errors import daily_sums
 from salesml_assets.forecasting.scan import Scan
+from salesml_assets_tests.forecasting.predictions import in_batches
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def sums(scans: dict[str, Scan]) -> pd.DataFrame:
 
 def test_prices_are_revenue_over_quantity() -> None:
     rows = [("a", 2.0, 6.0), ("a", 3.0, 4.0), ("b", 1.0, 10.0), ("free", 4.0, 0.0), ("back", -1.0, -5.0)]
-    prices = average_prices(in_memory(pl.DataFrame(rows, ["unique_id", "quantity", "revenue"], orient="row")))
+    prices = average_prices(in_batches(pl.DataFrame(rows, ["unique_id", "quantity", "revenue"], orient="row")))
     found = dict(prices.iter_rows())
     # What has no price of its own has that of all: 15 / 9.
     assert found == {"a": 2.0, "b": 10.0, "free": pytest.approx(15 / 9), "back": pytest.approx(15 / 9)}
@@ -68,4 +68,4 @@ def test_money_is_each_row_times_the_price_of_its_series(
 
 def test_where_nothing_was_sold_there_is_no_price() -> None:
     rows = pl.DataFrame({"unique_id": ["a"], "quantity": [0.0], "revenue": [0.0]})
-    assert average_prices(in_memory(rows)).rows() == [("a", None)]
+    assert average_prices(in_batches(rows)).rows() == [("a", None)]

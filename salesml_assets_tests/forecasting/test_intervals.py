@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from salesml_assets.forecasting.batches import Batches, in_memory
+from salesml_assets.forecasting.batches import Batches
 from salesml_assets.forecasting.intervals import (
     BOUNDS,
     apply_intervals,
@@ -74,7 +74,7 @@ def test_ranks_cover_a_new_value_at_least_as_often_as_promised(rows: int, level:
 
 
 def test_coverage_on_exchangeable_residuals_is_nominal() -> None:
-    table = interval_table(in_memory(exchangeable(6_000, 5)))
+    table = interval_table(in_batches(exchangeable(6_000, 5)))
     new = apply_intervals(exchangeable(20_000, 6), table, non_negative=False).to_pandas()
     for level in (80, 95):
         inside = new["y"].between(new[f"lo{level}"], new[f"hi{level}"])
@@ -94,7 +94,7 @@ def test_few_rows_borrow_from_neighbouring_horizons() -> None:
 
 
 def test_horizons_beyond_the_table_take_its_last_row() -> None:
-    table = interval_table(in_memory(exchangeable(400, 7)))
+    table = interval_table(in_batches(exchangeable(400, 7)))
     frame = pl.DataFrame({"horizon": [4, 9], "yhat": 10.0, "scale": 5.0})
     at_four, beyond = apply_intervals(frame, table, True).select(BOUNDS).rows()
     assert at_four == beyond
@@ -102,7 +102,7 @@ def test_horizons_beyond_the_table_take_its_last_row() -> None:
 
 def test_no_predictions_are_an_error() -> None:
     with pytest.raises(ValueError, match="no predictions"):
-        interval_table(in_memory(pl.DataFrame(schema=CALIBRATION)))
+        interval_table(in_batches(pl.DataFrame(schema=CALIBRATION)))
 
 
 @settings(max_examples=60, deadline=None)
@@ -118,7 +118,7 @@ def test_no_predictions_are_an_error() -> None:
 )
 def test_bounds_are_nested_around_the_forecast(rows: list[tuple[int, float, float, float]], non_negative: bool) -> None:
     frame = pl.DataFrame([(1, *row) for row in rows], CALIBRATION, orient="row")
-    found = apply_intervals(frame, interval_table(in_memory(frame)), non_negative)
+    found = apply_intervals(frame, interval_table(in_batches(frame)), non_negative)
     assert len(found) == len(rows)
     ordered = found.select("lo95", "lo80", "yhat", "hi80", "hi95").to_numpy()
     assert (np.diff(ordered, axis=1) >= 0).all()
@@ -180,7 +180,7 @@ def test_a_fold_is_not_covered_by_its_own_residuals(tables: dict[str, pl.DataFra
 
 
 def test_a_single_fold_cannot_be_held_out(tables: dict[str, pl.DataFrame]) -> None:
-    alone = in_memory(tables["xgboost"].filter(pl.col("fold") == 1))
+    alone = in_batches(tables["xgboost"].filter(pl.col("fold") == 1))
     with pytest.raises(ValueError, match="no predictions"):
         cross_fold_coverage({"xgboost": alone})
 
@@ -188,7 +188,7 @@ def test_a_single_fold_cannot_be_held_out(tables: dict[str, pl.DataFrame]) -> No
 @settings(max_examples=20, deadline=None)
 @given(sizes=st.lists(st.integers(1, 400), min_size=1, max_size=5), non_negative=st.booleans())
 def test_bounds_have_the_same_digits_however_the_rows_are_split(sizes: list[int], non_negative: bool) -> None:
-    table = interval_table(in_memory(exchangeable(2_000, 9)))
+    table = interval_table(in_batches(exchangeable(2_000, 9)))
     frame = exchangeable(sum(sizes), 10).with_columns(pl.col("yhat") - 2)
     starts = np.cumsum([0, *sizes[:-1]]).tolist()
     parts = [
