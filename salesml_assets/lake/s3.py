@@ -70,11 +70,16 @@ def arrow_files(s3: S3Settings | None) -> FileSystem:
     )
 
 
-def boto_client(s3: S3Settings) -> Any:
-    """A boto3 client; the caller closes it."""
+def boto_client(s3: S3Settings, **limits: Any) -> Any:
+    """A boto3 client; the caller closes it.
+
+    Args:
+        s3: The object store.
+        limits: Timeouts and retries, as botocore's `Config` takes them.
+    """
     import boto3
     from botocore.config import Config
 
     style = "path" if s3.path_style else "virtual"
-    config = Config(s3={"addressing_style": style})
+    config = Config(s3={"addressing_style": style}, **limits)
     return boto3.client("s3", endpoint_url=s3.endpoint, region_name=s3.region, config=config)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from salesml_assets.config.settings import ConfigurationError, Settings
+from salesml_assets.lake.s3 import boto_client, bucket_and_key, is_remote
 from salesml_assets.lake.store import UNDATED, Lakehouse
 from salesml_assets.quality.files import hidden, no_data
 from salesml_assets.quality.fingerprints import row_hashes
@@ -90,7 +91,7 @@ def list_source(settings: Settings) -> dict[str, Listed]:
     path = settings.sales.path
     if settings.sales.format == "delta":
         found = _list_delta(settings)
-    elif "://" in path:
+    elif is_remote(path):
         found = _list_s3(settings)
     else:
         found = {str(file): _listed(file) for file in _local_files(path)}
@@ -116,8 +117,8 @@ def _listed(file: Path) -> Listed:
 
 
 def _list_s3(settings: Settings) -> dict[str, Listed]:
-    scheme, _, rest = settings.sales.path.partition("://")
-    bucket, _, key = rest.partition("/")
+    scheme = settings.sales.path.partition("://")[0]
+    bucket, key = bucket_and_key(settings.sales.path)
     folder = key.rstrip("/")
     prefix = min((folder.split(mark)[0] for mark in "*?["), key=len)
     found = {}
@@ -153,18 +154,14 @@ def _list_delta(settings: Settings) -> dict[str, Listed]:
 
 
 def _client(settings: Settings) -> Any:
-    import boto3
-    from botocore.config import Config
-
-    # The credentials are found in the AWS_* variables. A sensor cannot wait for minutes for a store that is away.
-    patience = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 2})
-    return boto3.client("s3", endpoint_url=settings.s3.endpoint, region_name=settings.s3.region, config=patience)
+    # A sensor cannot wait for minutes for a store that is away.
+    return boto_client(settings.s3, connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 2})
 
 
 @contextmanager
 def _store(settings: Settings) -> Iterator[Any]:
     """A client of the object store for all files of a look; None on disk."""
-    if "://" not in settings.sales.path:
+    if not is_remote(settings.sales.path):
         yield None
         return
     with closing(_client(settings)) as client:
@@ -222,7 +219,7 @@ def _read(address: str, settings: Settings, store: Any) -> pl.DataFrame:
 def _content(address: str, store: Any) -> bytes:
     if store is None:
         return Path(address).read_bytes()
-    bucket, _, key = address.partition("://")[2].partition("/")
+    bucket, key = bucket_and_key(address)
     content: bytes = store.get_object(Bucket=bucket, Key=key)["Body"].read()
     return content
 
@@ -342,7 +339,7 @@ def look(
         address
         for address, file in sorted(listed.items())
         if (address not in known or known[address].stamp != file.stamp)
-        and ("://" in address or now() - file.modified >= SETTLED_SECONDS)
+        and (is_remote(address) or now() - file.modified >= SETTLED_SECONDS)
     ]
     read = {a: waiting[a] for a in changed if a in waiting and waiting[a].stamp == listed[a].stamp}
     with _store(settings) as store:
