@@ -1,1 +1,1 @@
-"""This project beside two peers, measured in one go."""
+"""This project and two peers, measured in one run."""

@@ -63,7 +63,7 @@ def run(
     Args:
         command: Program and arguments.
         log: File for what it prints.
-        environment: Variables beside those of this process.
+        environment: Variables added to those of this process.
         folder: Working directory.
         limit: Seconds after which it is ended, all its processes included.
     """

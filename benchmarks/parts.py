@@ -62,7 +62,7 @@ def subset(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
 
 
 def honest_split(chosen: argparse.Namespace, base: Path, sales: Path) -> dict[str, Any]:
-    """Errors of the reference pipeline's models on a split in time, beside those on its own split."""
+    """Errors of the reference pipeline's models on a split in time and on its own split."""
     say("reference pipeline: the honest split")
     honest = peer_runs.reference(sales, base / "reference", "honest", chosen.memory, None)
     return {"reference_models": reference_models(honest.report)}
@@ -125,7 +125,7 @@ def reference_models(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def generated(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
-    """Generated series: accuracy beside the mlforecast peer."""
+    """Generated series: accuracy compared with the mlforecast peer."""
     sales = inputs.generated_file(
         folder(work / "generated") / "sales.parquet", chosen.series, chosen.years, chosen.seed
     )

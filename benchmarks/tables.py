@@ -139,7 +139,7 @@ def _retail(retail: dict[str, Any]) -> str:
         rows = [[m["model"], m["split"], m["rmse"], m["mae"], m["r2"], m["wape"]] for m in honest]
         parts.append(
             "### What the random split hides\n\nThe reference pipeline forecasts a product's next transaction, not its "
-            "days, so these errors stand beside each other, not beside those above. The honest split trains on the "
+            "days, so these errors compare with each other, not with those above. The honest split trains on the "
             "first 80 % of the time and tests on the rest, with the parameters that the random split chose.\n\n"
             + table(header, rows)
         )

@@ -47,7 +47,7 @@ def main() -> None:
             folder = work / f"event{number}"
             result = trial(base, folder, event, number, options.kills, kill_a_run=last, later=options.later)
             print(json.dumps(result), flush=True)
-            # Read anew: other events may go on beside these.
+            # Read again: other events may still be going on.
             results: dict[str, Any] = json.loads(found.read_text(encoding="utf-8")) if found.is_file() else {}
             results[str(number)] = result
             found.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -49,7 +49,7 @@ class Platform:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def create(self, settings: dict[str, Any]) -> None:
-        """Writes the folder anew."""
+        """Rebuilds the folder."""
         shutil.rmtree(self.home, ignore_errors=True)
         (self.home / "sales").mkdir(parents=True)
         for name in ("dagster.yaml", "workspace.yaml"):

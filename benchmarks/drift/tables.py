@@ -40,7 +40,7 @@ def markdown(summaries: list[dict[str, Any]], parameters: dict[str, Any]) -> str
     lines = [
         "# Drift: false alarms and detection",
         "",
-        "Made by `python -m benchmarks.drift`.",
+        "Written by `python -m benchmarks.drift`.",
         "",
         "## Quiet weeks",
         "",

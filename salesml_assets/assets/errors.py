@@ -1,4 +1,4 @@
-"""Errors that another try does not mend."""
+"""Non-retryable errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -15,7 +15,7 @@ from salesml_assets.config.settings import Settings
 from salesml_assets.lake.facts import last_write
 from salesml_assets.lake.store import UNDATED, Lakehouse
 from salesml_assets.names import MONTHS_TAGS, RAW_SALES, range_tags
-from salesml_assets.quality.arrivals import Changes, FileState, list_source, look
+from salesml_assets.quality.arrivals import Changes, FileState, list_source, scan_source
 
 INTERVAL_SECONDS = 30
 SECONDS = 1.0  # for listing and reading files; what takes longer goes on in the next evaluation
@@ -53,7 +53,7 @@ def new_sales_sensor(settings: Settings) -> dg.SensorDefinition:
             before = {address: file for address, file in listed.items() if file.modified < loaded}
             cursor = Cursor(files={address: FileState(stamp=file.stamp) for address, file in before.items()})
         seconds = begun + SECONDS - time.monotonic()
-        found = look(cursor.files, listed, settings, seconds, cursor.waiting)
+        found = scan_source(cursor.files, listed, settings, seconds, cursor.waiting)
         requests = load_requests(found.changes, found.files, settings)
         after = Cursor(table=table, files=found.files, waiting=found.waiting).model_dump_json()
         if requests:

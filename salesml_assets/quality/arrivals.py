@@ -1,4 +1,4 @@
-"""Which months of the source are new or have changed, told from its files alone: neither Spark nor Java is needed.
+"""Which months of the source are new or have changed, from its files alone: neither Spark nor Java is needed.
 
 A sensor asks this every half minute, so only files that changed are read, and only small ones.
 """
@@ -32,7 +32,7 @@ SETTLED_SECONDS = 10.0  # a file on disk that was written to since then may be h
 
 
 @dataclass(frozen=True)
-class Listed:
+class SourceFile:
     """A file of the source as its folder lists it.
 
     Attributes:
@@ -82,7 +82,7 @@ class Changes:
         return sorted({*self.new, *self.late, *self.corrected})
 
 
-def list_source(settings: Settings) -> dict[str, Listed]:
+def list_source(settings: Settings) -> dict[str, SourceFile]:
     """The data files of `sales.path`, by address.
 
     Raises:
@@ -111,12 +111,12 @@ def _local_files(path: str) -> Iterable[Path]:
                 yield file
 
 
-def _listed(file: Path) -> Listed:
+def _listed(file: Path) -> SourceFile:
     status = file.stat()
-    return Listed(f"{status.st_size}-{status.st_mtime_ns}", status.st_size, status.st_mtime)
+    return SourceFile(f"{status.st_size}-{status.st_mtime_ns}", status.st_size, status.st_mtime)
 
 
-def _list_s3(settings: Settings) -> dict[str, Listed]:
+def _list_s3(settings: Settings) -> dict[str, SourceFile]:
     scheme = settings.sales.path.partition("://")[0]
     bucket, key = bucket_and_key(settings.sales.path)
     folder = key.rstrip("/")
@@ -133,13 +133,13 @@ def _list_s3(settings: Settings) -> dict[str, Listed]:
                 data = not no_data(parts[-1]) and not any(hidden(part) for part in parts)
                 if inside and entry["Size"] and data:
                     stamp = f"{entry['Size']}-{entry['ETag']}"
-                    found[f"{scheme}://{bucket}/{name}"] = Listed(
+                    found[f"{scheme}://{bucket}/{name}"] = SourceFile(
                         stamp, entry["Size"], entry["LastModified"].timestamp()
                     )
     return found
 
 
-def _list_delta(settings: Settings) -> dict[str, Listed]:
+def _list_delta(settings: Settings) -> dict[str, SourceFile]:
     import pyarrow as pa
 
     root, _, name = settings.sales.path.rstrip("/").rpartition("/")
@@ -149,7 +149,7 @@ def _list_delta(settings: Settings) -> dict[str, Listed]:
         modified = action["modification_time"]
         seconds = modified.timestamp() if isinstance(modified, dt.datetime) else modified / 1000
         # A data file of a Delta table never changes; its name is its stamp.
-        found[f"{root}/{name}/{action['path']}"] = Listed(action["path"], action["size_bytes"], seconds)
+        found[f"{root}/{name}/{action['path']}"] = SourceFile(action["path"], action["size_bytes"], seconds)
     return found
 
 
@@ -160,7 +160,7 @@ def _client(settings: Settings) -> Any:
 
 @contextmanager
 def _store(settings: Settings) -> Iterator[Any]:
-    """A client of the object store for all files of a look; None on disk."""
+    """A client of the object store for all files of a scan; None on disk."""
     if not is_remote(settings.sales.path):
         yield None
         return
@@ -168,7 +168,7 @@ def _store(settings: Settings) -> Iterator[Any]:
         yield client
 
 
-def read_state(address: str, listed: Listed, settings: Settings, store: Any) -> FileState:
+def read_state(address: str, listed: SourceFile, settings: Settings, store: Any) -> FileState:
     """Reads what a file holds of which month; where that cannot be told, its months are None.
 
     That is so where the date is an expression or no column of the file, where the format's options are not those of
@@ -298,8 +298,8 @@ def last_month(states: Iterable[FileState]) -> str | None:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one look at the source has found.
+class SourceScan:
+    """Result of one scan of the source.
 
     Attributes:
         files: What has been loaded once the changes are.
@@ -312,25 +312,25 @@ class Look:
     waiting: dict[str, FileState]
 
 
-def look(
+def scan_source(
     known: Mapping[str, FileState],
-    listed: Mapping[str, Listed],
+    listed: Mapping[str, SourceFile],
     settings: Settings,
     seconds: float,
     waiting: Mapping[str, FileState],
     now: Callable[[], float] = time.time,
-) -> Look:
-    """One look at the source: the months that changed, once all files that changed have been read.
+) -> SourceScan:
+    """Scans the source: the months that changed, once all files that changed have been read.
 
     Files are read for about so many seconds, and at least one of those that changed; the others wait for the next
-    look. A file on disk that may still be written is not looked at.
+    scan. A file on disk that may still be written is skipped.
 
     Args:
         known: What has been loaded.
         listed: The files as they are.
         settings: The settings.
         seconds: Time to read files in.
-        waiting: What the look before this one has read.
+        waiting: What the previous scan has read.
         now: The clock.
     """
     deadline = time.monotonic() + seconds
@@ -345,13 +345,13 @@ def look(
     with _store(settings) as store:
         for number, address in enumerate(address for address in changed if address not in read):
             if number and time.monotonic() > deadline:
-                return Look(dict(known), Changes(), read)
+                return SourceScan(dict(known), Changes(), read)
             read[address] = read_state(address, listed[address], settings, store)
         files = {address: state for address, state in known.items() if address not in gone} | read
         if not gone and not read:
             for address, state in known.items():
                 if not state.tried and time.monotonic() < deadline:
                     files[address] = read_state(address, listed[address], settings, store)
-            return Look(files, Changes(), {})
+            return SourceScan(files, Changes(), {})
     before = gone | {address: known[address] for address in read if address in known}
-    return Look(files, month_changes(before, read, last_month(known.values())), {})
+    return SourceScan(files, month_changes(before, read, last_month(known.values())), {})

@@ -76,7 +76,7 @@ def resolve(entry: str, frame: DataFrame) -> tuple[str, T.DataType]:
     column = column_of(entry, frame.schema)
     expression = entry if column is None else quoted(column)
     try:
-        # In a struct beside another column neither an aggregate nor a generator of rows can pass.
+        # In a struct with another column neither an aggregate nor a generator of rows can pass.
         fields = frame.select("*", F.struct(F.expr(expression).alias("value")).alias("_entry")).schema
     except (AnalysisException, ParseException) as error:
         raise ValueError(first_sentence(error)) from None

@@ -26,9 +26,9 @@ CONSISTENCY = 1.4826  # MAD to standard deviation under a normal distribution
 # Where most amounts of a product are equal the MAD is zero, and any other amount would be an outlier. Prices of
 # one product differ less than the sizes of orders: with a bound of 5 the least factor from the median that
 # counts is exp(5 * 0.3) = 4.5 for a price and exp(5 * 0.5) = 12 for a quantity or a revenue.
-LEAST_SPREAD = {"quantity": 0.5, "unit_price": 0.3, "revenue": 0.5}
+MIN_SPREAD = {"quantity": 0.5, "unit_price": 0.3, "revenue": 0.5}
 # Fewer rows say too little about a product; it is measured by all products together.
-LEAST_ROWS = 20
+MIN_ROWS = 20
 GROUP = "_group"
 
 
@@ -64,7 +64,7 @@ def robust_bounds(rows: DataFrame, settings: Settings) -> pd.DataFrame:
     totals = counts.withColumns(
         {"total": F.sum("rows").over(cell), "reached": F.sum("rows").over(cell.orderBy("step"))}
     )
-    centred = totals.where((F.col("total") >= LEAST_ROWS) | F.col(GROUP).isNull()).withColumn(
+    centred = totals.where((F.col("total") >= MIN_ROWS) | F.col(GROUP).isNull()).withColumn(
         "centre", _median("step").over(cell)
     )
     apart = F.abs(F.col("step") - F.col("centre"))
@@ -73,7 +73,7 @@ def robust_bounds(rows: DataFrame, settings: Settings) -> pd.DataFrame:
     bounds = found.toPandas().sort_values([GROUP, "amount"], ignore_index=True)
     bounds["centre"] = bounds["centre"].astype(float) * STEP
     spread = bounds.pop("mad").astype(float) * STEP * CONSISTENCY
-    bounds["spread"] = spread.clip(lower=bounds["amount"].map(LEAST_SPREAD).astype(float))
+    bounds["spread"] = spread.clip(lower=bounds["amount"].map(MIN_SPREAD).astype(float))
     return bounds
 
 

@@ -84,7 +84,7 @@ def first_sentence(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a table of the user's lies, and what is known of it.
+    """Address of a table of the user's, and what is known of it.
 
     Attributes:
         path: File, folder, pattern with `*`, or `s3a://` address.

@@ -83,7 +83,7 @@ def new_figure(width: float, height: float, *, between: float = 0.0) -> Figure:
     Args:
         width: In inches, of which one is about 100 pixels on the page.
         height: In inches.
-        between: Space between its axes beside the usual, as a share of their size.
+        between: Additional space between its axes, as a share of their size.
     """
     layout = ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.06, hspace=2 * between, wspace=between)
     figure = Figure(figsize=(width, height), layout=layout)
@@ -188,7 +188,7 @@ def _settle(
 
 
 def line_labels(axes: Axes, ends: Sequence[tuple[str, float, str]], x: float, *, bold: str = "") -> None:
-    """Writes names beside the ends of lines, none upon another.
+    """Writes names next to the ends of lines, without overlap.
 
     Args:
         axes: Where the lines are; its limits have to be final.

@@ -1,4 +1,4 @@
-"""Errors that another try does not mend, in a real run with a retry policy."""
+"""Non-retryable errors, in a real run with a retry policy."""
 
 from __future__ import annotations
 

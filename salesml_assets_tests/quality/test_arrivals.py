@@ -20,13 +20,13 @@ from salesml_assets.quality.arrivals import (
     LARGEST_BYTES,
     Changes,
     FileState,
-    Listed,
-    Look,
+    SourceFile,
+    SourceScan,
     last_month,
     list_source,
-    look,
     month_changes,
     read_state,
+    scan_source,
 )
 
 LATER = 1e12  # long after any file was written
@@ -43,7 +43,7 @@ def write(file: Path, days: list[str], amounts: list[float] | None = None) -> No
 
 
 def see(known: dict[str, FileState], chosen: Settings, seconds: float = 5.0) -> tuple[dict[str, FileState], Changes]:
-    found = look(known, list_source(chosen), chosen, seconds, {}, lambda: LATER)
+    found = scan_source(known, list_source(chosen), chosen, seconds, {}, lambda: LATER)
     assert found.waiting == {}
     return found.files, found.changes
 
@@ -136,14 +136,14 @@ def test_what_cannot_be_told_is_everything(tmp_path: Path, text: str, sales: dic
 
 
 def test_large_files_are_not_read(tmp_path: Path) -> None:
-    state = read_state("nowhere", Listed("s", LARGEST_BYTES + 1, 0.0), settings(tmp_path), None)
+    state = read_state("nowhere", SourceFile("s", LARGEST_BYTES + 1, 0.0), settings(tmp_path), None)
     assert state == FileState(stamp="s", tried=True)
 
 
 def test_a_file_that_is_still_written_waits(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     write(tmp_path / "a.parquet", ["2024-01-05"])
-    assert look({}, list_source(chosen), chosen, 5.0, {}) == Look({}, Changes(), {})
+    assert scan_source({}, list_source(chosen), chosen, 5.0, {}) == SourceScan({}, Changes(), {})
 
 
 def test_files_beyond_the_time_wait_for_the_next_look_and_all_for_the_last(tmp_path: Path) -> None:
@@ -152,13 +152,13 @@ def test_files_beyond_the_time_wait_for_the_next_look_and_all_for_the_last(tmp_p
         write(tmp_path / f"{month}.parquet", [f"2024-0{month}-05"])
     waiting: dict[str, FileState] = {}
     for number in range(1, 4):
-        found = look({}, list_source(chosen), chosen, 0.0, waiting, lambda: LATER)
+        found = scan_source({}, list_source(chosen), chosen, 0.0, waiting, lambda: LATER)
         waiting = found.waiting
         assert (found.files, found.changes, len(waiting)) == ({}, Changes(), number)
     write(tmp_path / "2.parquet", ["2024-07-05", "2024-08-05"])  # changed since it was read
-    found = look({}, list_source(chosen), chosen, 0.0, waiting, lambda: LATER)
+    found = scan_source({}, list_source(chosen), chosen, 0.0, waiting, lambda: LATER)
     assert (found.changes, len(found.waiting)) == (Changes(), 3)
-    found = look({}, list_source(chosen), chosen, 0.0, found.waiting, lambda: LATER)
+    found = scan_source({}, list_source(chosen), chosen, 0.0, found.waiting, lambda: LATER)
     assert found.waiting == {}
     assert found.changes.months == ["2024-01", "2024-03", "2024-04", "2024-07", "2024-08"]
     assert see(found.files, chosen) == (found.files, Changes())

@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from salesml_assets.config.settings import Settings
-from salesml_assets.quality.outliers import LEAST_SPREAD, STEP, robust_bounds, with_robust_z
+from salesml_assets.quality.outliers import MIN_SPREAD, STEP, robust_bounds, with_robust_z
 
 MakeSettings = Callable[..., Settings]
 
@@ -48,7 +48,7 @@ def test_scores_are_those_of_numpy(spark: SparkSession, sales: pd.DataFrame, set
             # Few rows say too little: all rows together are the measure.
             basis = logs if product == "few" else logs[mine]
             centre = basis.median()
-            spread = max(1.4826 * (basis - centre).abs().median(), LEAST_SPREAD[name])
+            spread = max(1.4826 * (basis - centre).abs().median(), MIN_SPREAD[name])
             expected = (logs[mine] - centre) / spread
             distance = 4 * STEP * (1 + expected.abs()) / spread
             assert ((found.loc[mine, name] - expected).abs() <= distance)[expected.notna()].all()

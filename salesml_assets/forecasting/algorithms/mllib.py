@@ -113,7 +113,7 @@ def _fit_all(
         }
 
     with ThreadPoolExecutor(engines.cores, thread_name_prefix="fit") as pool:
-        # Grids go from small to large: the longest fit begins first, lest it be the one that all wait for.
+        # Grids go from small to large: the longest fit starts first, so that the others do not wait for it at the end.
         begun = {key: pool.submit(fit, numbers) for key, numbers in reversed(groups.items())}
         try:
             for number in range(len(candidates)):

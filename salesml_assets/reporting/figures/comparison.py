@@ -27,7 +27,7 @@ SHARES = {"wape", "bias"}
 BAR_METRICS = ("wape", "mae", "rmse", "rmsse", "r2", "bias")
 _BETTER = {"r2": "higher is better", "bias": "nearer to zero is better"}
 _BAR_HEIGHT = 0.23
-LEAST_MARGIN = 1e-6
+MIN_MARGIN = 1e-6
 
 
 @styled
@@ -143,7 +143,7 @@ def _lines(data: ReportData, dimension: str, ticks: list[str], title: str) -> Fi
     values = table.to_numpy(dtype=float)
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     # Differences that are none still get an axis, and one on which labels can be placed.
-    margin = max(0.12 * (high - low) or 0.1 * abs(high) or 0.1, LEAST_MARGIN)
+    margin = max(0.12 * (high - low) or 0.1 * abs(high) or 0.1, MIN_MARGIN)
     axes.set_ylim(max(0.0, low - margin), high + margin)
     axes.set_xlim(-0.25, len(ticks) - 0.75 if len(ticks) > 1 else 0.5)
     axes.set_xticks(places, ticks)

@@ -28,7 +28,7 @@ from salesml_assets.text import clean
 KINDS = ("input", "target", "prediction", "mix", "series", "error")
 EVENT = "#fbe6d3"
 HALF = 3.5  # days
-MOST_LABELS = 9
+MAX_LABELS = 9
 
 
 @styled
@@ -56,7 +56,7 @@ def replay_figure(weeks: pd.DataFrame, events: pd.DataFrame) -> Figure:
             axes.axvline(day + HALF, color=INK, linewidth=1.1)
     _drift(seen, weeks, days)
     seen.set_xlim(days[0] - HALF, days[-1] + 2 * HALF)
-    every = math.ceil(len(days) / MOST_LABELS)
+    every = math.ceil(len(days) / MAX_LABELS)
     seen.set_xticks(days[::every], [f"{day.day} {day:%b %Y}" for day in num2date(days[::every])])  # type: ignore[no-untyped-call]
     _legend(errors, weeks, events)
     return figure
