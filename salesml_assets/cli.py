@@ -18,6 +18,7 @@ from salesml_assets.config.loading import load_settings, overlay_settings
 from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.intake_cli import add_commands
 from salesml_assets.names import RAW_SALES
+from salesml_assets.release import code_version
 from salesml_assets.runs.project import WORKSPACE, BusyError, enter_project, run_lock
 from salesml_assets.text import masked
 
@@ -32,12 +33,27 @@ FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 ERROR_LOG = Path(".salesml") / "error.log"
 SPARK_LOG = Path(".salesml") / "spark.log"
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Sales forecasting.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 export_app = typer.Typer(no_args_is_help=True, help="Export results from the lake.")
 models_app = typer.Typer(no_args_is_help=True, help="Versions of the production model.")
 app.add_typer(export_app, name="export")
 app.add_typer(models_app, name="models")
 add_commands(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"salesml {code_version()}, Python {sys.version.split()[0]}")
+        raise typer.Exit
+
+
+@app.callback(help="Sales forecasting.")
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options before the command."""
 
 
 @app.command()

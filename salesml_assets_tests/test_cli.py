@@ -28,6 +28,7 @@ from salesml_assets import cli
 from salesml_assets.automation.jobs import RETRAIN_JOB
 from salesml_assets.forecasting.versions import latest_version
 from salesml_assets.names import FULL_LOAD_TAG, RANGE_TAGS
+from salesml_assets.release import code_version
 from salesml_assets.runs.execution import COMMAND_TAGS, close_dead_runs, close_lost_runs
 from salesml_assets_tests.forecasting.small_models import Shop, bundle
 
@@ -273,6 +274,10 @@ def test_config_shows_all_settings_but_no_secret(salesml, project, monkeypatch):
     assert settings["s3"]["endpoint"] == "http://***@store:9000"
     assert settings["spark"]["config"] == {"spark.hadoop.fs.s3a.secret.key": "***", "spark.cores.max": "2"}
     assert settings["forecast"]["horizon"] == 9
+
+
+def test_the_version_is_that_of_the_code(salesml):
+    assert salesml("--version").out.startswith(f"salesml {code_version()}, Python 3.")
 
 
 def test_the_reference_in_the_docs_is_up_to_date(salesml):

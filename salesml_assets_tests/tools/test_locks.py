@@ -47,7 +47,9 @@ def test_each_requirement_of_the_project_is_pinned_to_a_version_that_it_allows(l
 
 
 def test_the_lock_for_tests_holds_that_for_runs() -> None:
-    assert {str(pin) for pin in pins(RUN)} <= {str(pin) for pin in pins(DEV)}
+    everywhere = {f"{pin.name}{pin.specifier}" for pin in pins(DEV) if pin.marker is None}
+    for pin in pins(RUN):  # a tool may need on every platform what runs need on one
+        assert f"{pin.name}{pin.specifier}" in everywhere or pin in pins(DEV), pin
 
 
 @pytest.mark.parametrize("lock", [RUN, DEV], ids=["run", "dev"])
