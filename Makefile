@@ -8,7 +8,7 @@ SETUP = $(if $(PYTHON),$(PYTHON) tools/setup.py,$(error There is no Python 3.11 
 	install one, or name it with `make PYTHON=/path/to/python3`))
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test check benchmark format lock setup setup-dev clean
+.PHONY: help run ui test check docs benchmark format lock setup setup-dev clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ check: setup-dev  ## Lint, format, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: setup-dev  ## Build the documentation site into build/site, with warnings as errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 benchmark: setup  ## Benchmark this project and two peers; takes hours (ARGS='--help' for parts)
 	@$(BIN)/python -m benchmarks.run $(ARGS)
