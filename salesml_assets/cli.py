@@ -241,11 +241,13 @@ def _choose_model(choose: Callable[..., Version]) -> None:
         raise typer.Exit(FAILED) from None
     typer.echo(f"Version {made.version} is in production: {made.algorithm}, {made.origin}")
     if settings.registry.enabled:
+        from salesml_assets.forecasting.challenger import running_test
         from salesml_assets.registry.mirror import mirror
 
-        found = mirror(lake, files, settings.registry)
+        test = running_test(lake) if settings.tests_challengers else None
+        found = mirror(lake, files, settings.registry, test.challenger if test else None)
         if found.problem:
-            _print_error(f"{found.problem}. The next run catches up.")
+            _print_error(found.caught_up_later)
 
 
 def _user() -> str:

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from salesml_assets.assets.ab_test import ab_test_assets
 from salesml_assets.assets.evaluation import evaluation_assets
 from salesml_assets.assets.features import feature_assets
 from salesml_assets.assets.ingestion import ingestion_assets
@@ -36,6 +37,7 @@ def definitions(settings: Settings) -> dg.Definitions:
         *model_assets(settings),
         *evaluation_assets(settings),
         *production_assets(settings),
+        *ab_test_assets(settings),
         *registry_assets(settings),
         *report_assets(settings),
         *monitoring_assets(settings),

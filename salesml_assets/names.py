@@ -7,6 +7,8 @@ FEATURES, PANEL = "features", "panel"
 MODEL_COMPARISON, REPORT = "model_comparison", "report"
 PRODUCTION_MODEL, MODEL_REGISTRY, FORECASTS = "production_model", "model_registry", "forecasts"
 FORECAST_ACCURACY, DRIFT_REPORT = "forecast_accuracy", "drift_report"
+CHALLENGER_MODEL, CHALLENGER_FORECASTS, AB_TEST_REPORT = "challenger_model", "challenger_forecasts", "ab_test_report"
+SERVED_PREDICTIONS = "served_predictions"  # written by the prediction service during an A/B test, not by an asset
 
 FALLBACK = "moving_average"  # forecasts the series that are too short for the production model
 
@@ -15,6 +17,7 @@ SOURCE_FILE = "source.json"  # of a load of raw sales: rows left out by the filt
 MODELS_FOLDER = "models"
 TRAINING_FILE = "training.json"  # what an algorithm's asset found out: parameters, rows, seconds, importance
 COMPARISON_FILE, EVERYTHING_FILE, REPORT_FILE = "model_comparison.json", "comparison.json", "report.html"
+AB_TEST_FILE = "ab_test.json"  # the confidence sequence of the latest A/B test, day by day
 
 FULL_LOAD_TAG = "salesml/full_load"  # a run whose months are all that the source has
 STARTED_BY_TAG = "salesml/started_by"  # the command line, or a drift in words

@@ -41,7 +41,7 @@ def model_asset(algorithm: Algorithm, settings: Settings) -> dg.AssetsDefinition
         from salesml_assets.forecasting.model.predict import predict_folds
         from salesml_assets.forecasting.panel import SCORE
         from salesml_assets.forecasting.production import make_bundle
-        from salesml_assets.forecasting.promotion import Recipe
+        from salesml_assets.forecasting.recipe import Recipe
         from salesml_assets.forecasting.training.backtest import backtest
 
         started = time.perf_counter()

@@ -1,5 +1,6 @@
 """The production model and what it forecasts."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ from salesml_assets.resources.lake import Lake, Table
 from salesml_assets.resources.training import Training
 
 if TYPE_CHECKING:
+    from salesml_assets.forecasting.model.bundle import Bundle
+    from salesml_assets.forecasting.recipe import Recipe
     from salesml_assets.forecasting.versions import Version
 
 GROUP = "production"
@@ -44,58 +47,33 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def production_model(
         context: dg.AssetExecutionContext, tables: Lake, training: Training, files: FileStore
     ) -> dg.Output[Table]:
-        from salesml_assets.forecasting.intervals import interval_table
-        from salesml_assets.forecasting.model.bundle import write_bundle
-        from salesml_assets.forecasting.production import (
-            champion_predictions,
-            make_bundle,
-            with_version,
-        )
-        from salesml_assets.forecasting.training.backtest import refit
+        from salesml_assets.forecasting.production import with_version
         from salesml_assets.forecasting.versions import latest_version
 
         comparison = latest_comparison(tables.tables, files)
-        decision, recipe = comparison.decision, comparison.recipe
-        panel, engines = training.panel(settings, context.run.run_id), training.engines(settings)
-        fit, rows = refit(ALGORITHMS[recipe.algorithm], recipe.parameters, panel, panel.last, engines)
         newest = latest_version(tables.tables)
         version = newest.version + 1 if newest else 1
         note = unreadable_note(files, newest, version)
-        own = decision.winner not in settings.training.algorithms
-        backtest = (
-            champion_predictions(recipe, panel, engines) if own else partial(tables.tables.batches, decision.winner)
-        )
-        bundle = make_bundle(
-            fit.model,
-            recipe,
-            panel,
-            tables.tables,
-            cutoff=panel.last,
-            rows=rows,
-            version=version,
-            intervals=interval_table(backtest),
-            lake_versions={table: tables.version_in_run(table, context.run.run_id) for table in INGREDIENTS},
-            decision=decision.model_dump(mode="json"),
-        )
         # The run is part of the address, too: an interrupted run leaves its files without disturbing the next one.
-        folder = (PRODUCTION_MODEL, f"{version}-{context.run.run_id}")
-        write_bundle(bundle, lambda content, name: files.write(content, *folder, name))
-        metadata: dict[str, Any] = {
-            "algorithm": recipe.algorithm,
-            "model version": version,
-            "parameters": dg.JsonMetadataValue(recipe.parameters),
-            "decision": decision.reason,
-            "learned up to": str(panel.last),
-            "training rows": rows,
-            "bundle": dg.PathMetadataValue(files.path(*folder)),
-            "importance": dg.JsonMetadataValue(fit.model.importance()),
-        }
+        folder = f"{version}-{context.run.run_id}"
+        in_lake = comparison.decision.winner in settings.training.algorithms
+        trained = train(
+            context,
+            tables,
+            training,
+            files,
+            settings,
+            recipe=comparison.recipe,
+            backtest=comparison.decision.winner if in_lake else None,
+            version=version,
+            folder=folder,
+            decision=comparison.decision.model_dump(mode="json"),
+        )
+        metadata = {**trained.metadata, "model version": version, "decision": comparison.decision.reason}
         if note:
             context.log.warning(note)
             metadata["note"] = note
-        if fit.difference is not None:
-            metadata["largest difference from MLlib"] = fit.difference
-        return dg.Output(with_version(tables.tables, bundle, files.path(*folder)), metadata=metadata)
+        return dg.Output(with_version(tables.tables, trained.bundle, trained.path), metadata=metadata)
 
     @dg.asset(
         name=FORECASTS,
@@ -124,6 +102,82 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         return dg.Output(rows, metadata={"model": newest.algorithm, "model version": newest.version})
 
     return [production_model, forecasts]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model in its folder.
+
+    Attributes:
+        bundle: The model.
+        path: Address of the folder.
+        metadata: What Dagster shows of it.
+    """
+
+    bundle: "Bundle"
+    path: str
+    metadata: dict[str, Any]
+
+
+def train(
+    context: dg.AssetExecutionContext,
+    tables: Lake,
+    training: Training,
+    files: FileStore,
+    settings: Settings,
+    *,
+    recipe: "Recipe",
+    backtest: str | None,
+    version: int,
+    folder: str,
+    decision: dict[str, Any],
+) -> Trained:
+    """Fits a recipe on all data and writes its bundle.
+
+    Args:
+        context: The run.
+        tables: The lake.
+        training: The panel, and what models are fitted on.
+        files: Where the bundle is written.
+        settings: The settings.
+        recipe: What is fitted.
+        backtest: The algorithm whose table is the recipe's backtest; None: it is backtested now, for its intervals.
+        version: Number of the model.
+        folder: Name of its folder.
+        decision: Why it is trained.
+    """
+    from salesml_assets.forecasting.intervals import interval_table
+    from salesml_assets.forecasting.model.bundle import write_bundle
+    from salesml_assets.forecasting.production import champion_predictions, make_bundle
+    from salesml_assets.forecasting.training.backtest import refit
+
+    panel, engines = training.panel(settings, context.run.run_id), training.engines(settings)
+    fit, rows = refit(ALGORITHMS[recipe.algorithm], recipe.parameters, panel, panel.last, engines)
+    predictions = partial(tables.tables.batches, backtest) if backtest else champion_predictions(recipe, panel, engines)
+    bundle = make_bundle(
+        fit.model,
+        recipe,
+        panel,
+        tables.tables,
+        cutoff=panel.last,
+        rows=rows,
+        version=version,
+        intervals=interval_table(predictions),
+        lake_versions={table: tables.version_in_run(table, context.run.run_id) for table in INGREDIENTS},
+        decision=decision,
+    )
+    write_bundle(bundle, lambda content, name: files.write(content, PRODUCTION_MODEL, folder, name))
+    metadata: dict[str, Any] = {
+        "algorithm": recipe.algorithm,
+        "parameters": dg.JsonMetadataValue(recipe.parameters),
+        "learned up to": str(panel.last),
+        "training rows": rows,
+        "bundle": dg.PathMetadataValue(files.path(PRODUCTION_MODEL, folder)),
+        "importance": dg.JsonMetadataValue(fit.model.importance()),
+    }
+    if fit.difference is not None:
+        metadata["largest difference from MLlib"] = fit.difference
+    return Trained(bundle, files.path(PRODUCTION_MODEL, folder), metadata)
 
 
 def unreadable_note(files: FileStore, newest: "Version | None", version: int) -> str | None:

@@ -12,6 +12,8 @@ from salesml_assets.config.settings import Settings
 from salesml_assets.lake.facts import last_write, run_of_table
 from salesml_assets.lake.store import Lakehouse
 from salesml_assets.names import (
+    AB_TEST_FILE,
+    AB_TEST_REPORT,
     DRIFT_WEEK_TAG,
     FORECAST_ACCURACY,
     FORECASTS,
@@ -33,8 +35,10 @@ from salesml_assets.runs.usage import usage_of_run
 if TYPE_CHECKING:
     import pandas as pd
 
+    from salesml_assets.reporting.data import ABTest
     from salesml_assets.reporting.gather import Source
 
+SHOWN = (QUARANTINED_SALES, SALES_SERIES, MODEL_COMPARISON, PRODUCTION_MODEL, FORECASTS, FORECAST_ACCURACY)
 MAX_EVALUATIONS = 20  # of each check, and versions of its table, that are read
 EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
@@ -46,7 +50,7 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         name=REPORT,
         group_name=GROUP,
         kinds={"matplotlib", "html"},
-        deps=[QUARANTINED_SALES, SALES_SERIES, MODEL_COMPARISON, PRODUCTION_MODEL, FORECASTS, FORECAST_ACCURACY],
+        deps=[*SHOWN, *([AB_TEST_REPORT] if settings.tests_challengers else [])],
         description="One HTML file: which model serves and why, its errors, its forecasts, the quality of the data.",
     )
     def report(context: dg.AssetExecutionContext, tables: Lake, files: FileStore) -> dg.MaterializeResult:
@@ -73,6 +77,7 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             checks=latest_checks(context.instance, lake, settings, context.run.run_id),
             lake_versions=about["lake_versions"],
             started_by=started_by(context.instance, lake),
+            ab_test=latest_ab_test(lake, files) if settings.tests_challengers else None,
         )
         drawn = pictures(data)
         page = render_report(data, drawn)
@@ -89,6 +94,19 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         )
 
     return [report]
+
+
+def latest_ab_test(lake: Lakehouse, files: FileStore) -> "ABTest | None":
+    """The latest A/B test; None before the first one."""
+    import pandas as pd
+
+    rows = lake.read_polars(AB_TEST_REPORT).sort("test") if lake.exists(AB_TEST_REPORT) else None
+    if rows is None or rows.is_empty():
+        return None
+    row = rows.row(-1, named=True)
+    looks = json.loads(files.read_text(AB_TEST_REPORT, row["run_id"], AB_TEST_FILE))["looks"]
+    test: ABTest = {**row, "looks": pd.DataFrame(looks, columns=["ds", "difference", "low", "high", "wape"])}  # type: ignore[typeddict-item]
+    return test
 
 
 def source_facts(lake: Lakehouse, files: FileStore) -> "Source":

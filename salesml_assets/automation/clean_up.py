@@ -7,13 +7,13 @@ import dagster as dg
 from salesml_assets.automation.jobs import run_tags
 from salesml_assets.config.settings import HISTORY_DAYS, Settings
 from salesml_assets.lake import maintenance
-from salesml_assets.names import DRIFT_REPORT, FORECASTS
+from salesml_assets.names import CHALLENGER_FORECASTS, DRIFT_REPORT, FORECASTS
 from salesml_assets.resources.lake import Lake
 
 CLEAN_UP_JOB = "clean_up"
 CRON = "0 3 * * 0"  # the day before the weekly retrain, by default
 # Past forecasts are compared with actuals; past evaluations show when a drift began.
-KEEP_DAYS = {FORECASTS: HISTORY_DAYS, DRIFT_REPORT: HISTORY_DAYS}
+KEEP_DAYS = {FORECASTS: HISTORY_DAYS, CHALLENGER_FORECASTS: HISTORY_DAYS, DRIFT_REPORT: HISTORY_DAYS}
 
 
 def clean_up_job(assets: Iterable[dg.AssetsDefinition], settings: Settings) -> dg.JobDefinition:

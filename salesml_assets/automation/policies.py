@@ -10,10 +10,14 @@ import dagster as dg
 from salesml_assets.automation.jobs import run_tags
 from salesml_assets.config.settings import Settings
 from salesml_assets.names import (
+    AB_TEST_REPORT,
+    CHALLENGER_FORECASTS,
+    CHALLENGER_MODEL,
     DRIFT_REPORT,
     FEATURES,
     FORECAST_ACCURACY,
     FORECASTS,
+    MODEL_REGISTRY,
     PANEL,
     PRODUCTION_MODEL,
     QUARANTINED_SALES,
@@ -24,6 +28,8 @@ from salesml_assets.names import (
 # Assets refreshed after new sales; models, comparison and promotion belong to the retrain.
 BY_SALES = (SALES_SERIES, FEATURES, PANEL)
 BY_MODEL = (FORECASTS, FORECAST_ACCURACY, DRIFT_REPORT, REPORT)
+BY_AB_TEST = (CHALLENGER_FORECASTS, AB_TEST_REPORT, MODEL_REGISTRY)  # where challengers are tested
+MADE_BY_MODEL = (PRODUCTION_MODEL, CHALLENGER_MODEL, FORECASTS, CHALLENGER_FORECASTS)
 INTERVAL_SECONDS = 30
 
 
@@ -45,14 +51,21 @@ def refresh_condition(by_model: bool) -> dg.AutomationCondition:
     )
     if by_model:
         missing = dg.AutomationCondition.missing() & ~dg.AutomationCondition.will_be_requested()
-        made_by_model = dg.AssetSelection.assets(PRODUCTION_MODEL, FORECASTS)
+        made_by_model = dg.AssetSelection.assets(*MADE_BY_MODEL)
         condition = condition & ~dg.AutomationCondition.any_deps_match(missing).allow(made_by_model)
     return condition.with_label("refresh after new sales")
 
 
+def refreshed_by_model(settings: Settings) -> tuple[str, ...]:
+    """The assets that are made again after new sales and need a production model."""
+    if not settings.tests_challengers:
+        return BY_MODEL
+    return (*BY_MODEL, *(name for name in BY_AB_TEST if settings.registry.enabled or name != MODEL_REGISTRY))
+
+
 def with_policies(assets: Sequence[dg.AssetsDefinition], settings: Settings) -> list[dg.AssetsDefinition]:
     """The assets with freshness policies, and with automation conditions where new sales refresh them."""
-    freshness = settings.freshness
+    freshness, by_model = settings.freshness, refreshed_by_model(settings)
 
     def policies(spec: dg.AssetSpec) -> dg.AssetSpec:
         name = spec.key.to_user_string()
@@ -60,8 +73,8 @@ def with_policies(assets: Sequence[dg.AssetsDefinition], settings: Settings) -> 
         changed = spec.replace_attributes(
             freshness_policy=dg.FreshnessPolicy.time_window(fail_window=dt.timedelta(days=stale))
         )
-        if name in BY_SALES or name in BY_MODEL:
-            changed = changed.replace_attributes(automation_condition=refresh_condition(name in BY_MODEL))
+        if name in BY_SALES or name in by_model:
+            changed = changed.replace_attributes(automation_condition=refresh_condition(name in by_model))
         return changed
 
     return list(dg.map_asset_specs(policies, assets))
@@ -71,7 +84,7 @@ def refresh_sensor(settings: Settings) -> dg.AutomationConditionSensorDefinition
     """The sensor that evaluates the conditions; running by default."""
     return dg.AutomationConditionSensorDefinition(
         "refresh",
-        target=dg.AssetSelection.assets(*BY_SALES, *BY_MODEL),
+        target=dg.AssetSelection.assets(*BY_SALES, *refreshed_by_model(settings)),
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         run_tags=run_tags(settings),

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from salesml_assets.checks.ab_test import ab_test_checks
 from salesml_assets.checks.evaluation import evaluation_checks
 from salesml_assets.checks.features import feature_checks
 from salesml_assets.checks.ingestion import ingestion_checks
@@ -22,4 +23,5 @@ def all_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
         *evaluation_checks(settings),
         *production_checks(settings),
         *monitoring_checks(settings),
+        *ab_test_checks(settings),
     ]

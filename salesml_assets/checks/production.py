@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 
 import dagster as dg
 import polars as pl
@@ -13,29 +14,26 @@ from salesml_assets.lake.aggregate import Partial, added_up, latest_day
 from salesml_assets.lake.store import Lakehouse
 from salesml_assets.names import FORECASTS, PRODUCTION_MODEL, SALES_SERIES
 
+OF_FORECASTS = {
+    "unique_keys": "One row per series and step.",
+    "complete": "Every series has a forecast for every step of the horizon.",
+    "ordered_intervals": "Bounds stand in order around the forecast, none negative where sales cannot be.",
+    "plausible": "The total forecast is of the size of recent sales.",
+}
+BLOCKING = ("unique_keys", "complete", "ordered_intervals")
+
 
 def production_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks of the group."""
     return [
         table_checks(
             PRODUCTION_MODEL,
-            {"versions": "Versions count up by one; the newest was made from the latest data or chosen by hand."},
+            {"versions": "Versions count up by one; the newest learned from the latest data, or is an earlier choice."},
             measure_production_model,
             settings,
             blocking=("versions",),
         ),
-        table_checks(
-            FORECASTS,
-            {
-                "unique_keys": "One row per series and step.",
-                "complete": "Every series has a forecast for every step of the horizon.",
-                "ordered_intervals": "Bounds stand in order around the forecast, none negative where sales cannot be.",
-                "plausible": "The total forecast is of the size of recent sales.",
-            },
-            measure_forecasts,
-            settings,
-            blocking=("unique_keys", "complete", "ordered_intervals"),
-        ),
+        table_checks(FORECASTS, OF_FORECASTS, partial(measure_forecasts, table=FORECASTS), settings, BLOCKING),
     ]
 
 
@@ -46,8 +44,8 @@ def measure_production_model(lake: Lakehouse, settings: Settings) -> Iterator[Fi
     newest = versions[-1]
     last = latest_day(lake.batches(SALES_SERIES, ["ds"]), "ds")
     in_order = numbers == list(range(1, len(numbers) + 1))
-    # What somebody put into production by hand learned from older data, which is what was wanted.
-    current = newest.cutoff <= last if newest.by_hand and last else newest.cutoff == last
+    # What was put into production by hand or by an A/B test learned from older data, which is what was wanted.
+    current = newest.cutoff <= last if newest.repeats and last else newest.cutoff == last
     yield Finding(
         "versions",
         in_order and current,
@@ -62,9 +60,9 @@ def measure_production_model(lake: Lakehouse, settings: Settings) -> Iterator[Fi
     )
 
 
-def measure_forecasts(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
+def measure_forecasts(lake: Lakehouse, settings: Settings, *, table: str) -> Iterator[Finding]:
     """Keys, completeness, order of the bounds, size."""
-    yield unique_finding(lake, FORECASTS, ["unique_id", "ds"])
+    yield unique_finding(lake, table, ["unique_id", "ds"])
     horizon = settings.forecast.horizon
     bounds = ["lo95", "lo80", "yhat", "hi80", "hi95"]
     ordered = pl.all_horizontal(pl.col(low) <= pl.col(high) for low, high in itertools.pairwise(bounds))
@@ -75,7 +73,7 @@ def measure_forecasts(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
         "fallback": pl.col("model").str.contains("short series", literal=True).sum(),
         "total": pl.col("yhat").sum(),
     }
-    found = added_up(lake.batches(FORECASTS, [*bounds, "model"]), counts)
+    found = added_up(lake.batches(table, [*bounds, "model"]), counts)
     rows, bad, low, fallback, total = found.values()
     series, steps = _series_and_steps(lake)
     wanted = series * horizon

@@ -184,8 +184,25 @@ class TrainingSettings(Section):
 class PromotionSettings(Section):
     """The rule by which a challenger replaces the champion."""
 
+    mode: Literal["backtest", "ab_test"] = Field(
+        "backtest",
+        description="The backtest's winner becomes the production model (backtest), or is tested against it first on "
+        "forecasts of days to come (ab_test).",
+    )
     alpha: float = Field(0.05, gt=0, lt=0.5, description="Level of the significance test.")
     min_gain: float = Field(0.005, ge=0, lt=1, description="Minimum relative reduction of WAPE that is worth a change.")
+
+
+class ABTestSettings(Section):
+    """The A/B test of a challenger, where `promotion.mode` is ab_test."""
+
+    share: float = Field(
+        0.1, ge=0, le=1, description="Share of the prediction service's series or callers that get the challenger."
+    )
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="Probability that a test of equal models calls a winner.")
+    margin: float = Field(
+        0.02, ge=0, lt=1, description="Difference of WAPE, relative to it, within which the models are equivalent."
+    )
 
 
 class CheckSettings(Section):
@@ -337,6 +354,7 @@ class Settings(BaseSettings):
     forecast: ForecastSettings = Field(default_factory=ForecastSettings, description="Target, series and horizon.")
     training: TrainingSettings = Field(default_factory=TrainingSettings, description="Tuning and backtests.")
     promotion: PromotionSettings = Field(default_factory=PromotionSettings, description="The promotion rule.")
+    ab_test: ABTestSettings = Field(default_factory=ABTestSettings, description="The A/B test of a challenger.")
     checks: CheckSettings = Field(default_factory=CheckSettings, description="Bounds of the asset checks.")
     lake: LakeSettings = Field(default_factory=LakeSettings, description="Location of the tables.")
     registry: RegistrySettings = Field(default_factory=RegistrySettings, description="The MLflow registry.")
@@ -370,6 +388,11 @@ class Settings(BaseSettings):
                 "executors would write to their own disks. Set lake.root to an address that all of them reach (s3a://...)"
             )
         return self
+
+    @property
+    def tests_challengers(self) -> bool:
+        """Whether an A/B test decides on a challenger, and not its backtest alone."""
+        return self.promotion.mode == "ab_test"
 
     @property
     def today(self) -> dt.date:

@@ -24,7 +24,8 @@ from salesml_assets.forecasting.errors import (
 )
 from salesml_assets.forecasting.intervals import cross_fold_coverage
 from salesml_assets.forecasting.metrics import DIMENSIONS, LONG_COLUMNS, metrics_by, sorted_long
-from salesml_assets.forecasting.promotion import BASELINE, Decision, Recipe, decide
+from salesml_assets.forecasting.promotion import BASELINE, Decision, decide
+from salesml_assets.forecasting.recipe import Recipe
 from salesml_assets.forecasting.scan import Scan, scan
 
 # The champion's recipe where its parameters are not those that the same algorithm was just tuned to.
@@ -178,7 +179,7 @@ def compare(
     metrics = metrics_by({name: found.segments for name, found in scans.items()})
     sums = daily_sums({name: found.days for name, found in scans.items()})
     losses = losses_of(sums)
-    decision = decide(losses, metrics, champion_name, settings)
+    decision = decide(losses, metrics, champion_name, settings, champion.algorithm if champion else None)
     winner = decision.winner
     coverage = cross_fold_coverage(
         parts, non_negative=settings.forecast.non_negative, weekly=weekly, dimensions=DIMENSIONS

@@ -14,7 +14,7 @@ from salesml_assets.forecasting.calendar import business_calendar
 from salesml_assets.forecasting.features import feature_spec
 from salesml_assets.forecasting.model.bundle import Bundle, Calendar
 from salesml_assets.forecasting.model.predict import predict_folds
-from salesml_assets.forecasting.promotion import Recipe
+from salesml_assets.forecasting.recipe import Recipe
 from salesml_assets.forecasting.training.backtest import Backtest, backtest
 from salesml_assets.forecasting.versions import latest_version
 from salesml_assets.lake.store import LakeError
@@ -132,7 +132,25 @@ def with_version(tables: Lakehouse, bundle: Bundle, path: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    row = {
+    new = pd.DataFrame([version_row(bundle, path)])
+    if not tables.exists(PRODUCTION_MODEL):
+        return new
+    rows = tables.read_pandas(PRODUCTION_MODEL)
+    if (newest := rows["version"].max()) != bundle.version - 1:
+        raise LakeError(
+            f"{PRODUCTION_MODEL}: version {newest} came in while version {bundle.version} was trained: run again."
+        )
+    return pd.concat([rows, new], ignore_index=True)
+
+
+def version_row(bundle: Bundle, path: str) -> dict[str, Any]:
+    """A model's row in the table of production models.
+
+    Args:
+        bundle: The model.
+        path: Folder of its bundle.
+    """
+    return {
         "version": bundle.version,
         "algorithm": bundle.algorithm,
         "parameters": json.dumps(bundle.parameters, sort_keys=True),
@@ -143,12 +161,3 @@ def with_version(tables: Lakehouse, bundle: Bundle, path: str) -> pd.DataFrame:
         "lake_versions": json.dumps(bundle.lake_versions, sort_keys=True),
         "settings": json.dumps(bundle.settings, sort_keys=True),
     }
-    new = pd.DataFrame([row])
-    if not tables.exists(PRODUCTION_MODEL):
-        return new
-    rows = tables.read_pandas(PRODUCTION_MODEL)
-    if (newest := rows["version"].max()) != bundle.version - 1:
-        raise LakeError(
-            f"{PRODUCTION_MODEL}: version {newest} came in while version {bundle.version} was trained: run again."
-        )
-    return pd.concat([rows, new], ignore_index=True)

@@ -6,25 +6,16 @@ which its challengers are tested.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.metrics import total
 from salesml_assets.forecasting.significance import DAILY_BLOCK, WEEKLY_BLOCK, PairedTest, holm, paired_test
 
 BASELINE = "seasonal_naive"
-
-
-class Recipe(BaseModel):
-    """What can be fitted again: an algorithm and its parameters."""
-
-    model_config = ConfigDict(frozen=True)
-
-    algorithm: str
-    parameters: dict[str, Any] = Field(default_factory=dict)
 
 
 class Challenger(BaseModel):
@@ -54,7 +45,8 @@ class Challenger(BaseModel):
 class Decision(BaseModel):
     """The promotion decision: `winner` becomes the production model, `champion` was it before (null: nothing was).
 
-    `promoted` says whether the winner is new. Names are those of the metrics table.
+    `promoted` says whether the winner is new. `candidate` is what an A/B test has to compare with the champion, which
+    stays meanwhile; null where no test is called for. Names are those of the metrics table.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,6 +54,7 @@ class Decision(BaseModel):
     champion: str | None
     winner: str
     promoted: bool
+    candidate: str | None = None
     challengers: list[Challenger]
     confidence_level: float
     method: str
@@ -69,14 +62,21 @@ class Decision(BaseModel):
     reason: str
 
 
-def decide(losses: pd.DataFrame, metrics: pd.DataFrame, champion: str | None, settings: Settings) -> Decision:
+def decide(
+    losses: pd.DataFrame,
+    metrics: pd.DataFrame,
+    champion: str | None,
+    settings: Settings,
+    champion_algorithm: str | None = None,
+) -> Decision:
     """Applies the promotion rule.
 
     A challenger wins when its WAPE is lower than the champion's beyond chance (`paired_test`, corrected for the
     number of challengers, at `promotion.alpha`) and by at least `promotion.min_gain`, it beats the seasonal
     naive beyond chance, and its |bias| is within `training.max_bias` (or the smallest of all, where none is within).
     Of several, the one with the lowest WAPE wins. Without a champion the seasonal naive has to be beaten; if
-    nothing does, it becomes the production model. With a champion that nothing beats, the champion stays.
+    nothing does, it becomes the production model. With a champion that nothing beats, the champion stays. Where
+    `promotion.mode` is ab_test, a challenger that beats a champion becomes the candidate of an A/B test.
 
     Args:
         losses: One row per fold and step: `fold`, `ds`, `volume` (Σ|y|), and Σ|y - ŷ| of each algorithm in a
@@ -84,6 +84,7 @@ def decide(losses: pd.DataFrame, metrics: pd.DataFrame, champion: str | None, se
         metrics: Long table of `metrics_by`.
         champion: Name of the champion's column; None where nothing is in production.
         settings: The settings.
+        champion_algorithm: The champion's algorithm, where that is not its name.
 
     Raises:
         ValueError: The champion or the seasonal naive is not among the losses.
@@ -119,15 +120,24 @@ def decide(losses: pd.DataFrame, metrics: pd.DataFrame, champion: str | None, se
     objections = {entry.algorithm: _objection(entry, len(challengers), settings) for entry in challengers}
     winner = next((entry for entry in challengers if objections[entry.algorithm] is None), None)
     facts = next(iter(against.values()), None)
+    tested = winner is not None and champion is not None and settings.tests_challengers
     return Decision(
         champion=champion,
-        winner=winner.algorithm if winner else reference,
-        promoted=winner is not None or champion is None,
+        winner=winner.algorithm if winner and not tested else reference,
+        promoted=champion is None or (winner is not None and not tested),
+        candidate=winner.algorithm if winner and tested else None,
         challengers=challengers,
         confidence_level=1 - alpha,
         method=facts.method if facts else "",
         days=facts.days if facts else len(losses),
-        reason=_reason(champion, winner, challengers, objections, wapes[reference], 1 - alpha),
+        reason=_reason(
+            _Champion(champion, champion_algorithm or champion) if champion else None,
+            winner,
+            challengers,
+            objections,
+            wapes[reference],
+            settings,
+        ),
     )
 
 
@@ -157,13 +167,24 @@ def _objection(entry: Challenger, challengers: int, settings: Settings) -> str |
     return None
 
 
+class _Champion(NamedTuple):
+    """The champion in words: by name it is a column of the losses, which need not be that of its algorithm."""
+
+    name: str
+    algorithm: str
+
+    def __str__(self) -> str:
+        # With its parameters of today; the same algorithm is compared with newly tuned ones, too.
+        return _plain(self.algorithm) if self.name == self.algorithm else f"the present {_plain(self.algorithm)}"
+
+
 def _reason(
-    champion: str | None,
+    champion: _Champion | None,
     winner: Challenger | None,
     challengers: list[Challenger],
     objections: dict[str, str | None],
     reference_wape: float,
-    confidence: float,
+    settings: Settings,
 ) -> str:
     """The decision in one plain sentence with its numbers, and what kept the one with the lowest WAPE from winning."""
     # The closest is the best among the sound ones: a biased one may lead in WAPE alone.
@@ -171,25 +192,29 @@ def _reason(
     leader = challengers[0].algorithm if challengers else ""
     over = f"; {_plain(leader)} {objections[leader]}" if chosen and leader != chosen.algorithm else ""
     if winner is None:
-        stays = f"{_plain(champion)} stays in production" if champion else "seasonal naive becomes the production model"
+        stays = f"{champion} stays in production" if champion else "seasonal naive becomes the production model"
         if chosen is None:
             return f"{stays}: there is no challenger."
         closest = f"the closest challenger, {_plain(chosen.algorithm)}, {objections[chosen.algorithm]}"
         return f"{stays} (WAPE {reference_wape:.3f}): {closest}{over}."
     evidence = (
-        f"its WAPE of {winner.wape:.3f} is {winner.relative_gain:.1%} below {reference_wape:.3f} ({confidence:.0%} "
+        f"its WAPE of {winner.wape:.3f} is {winner.relative_gain:.1%} below {reference_wape:.3f} "
+        f"({1 - settings.promotion.alpha:.0%} "
         f"interval of the difference {winner.difference_low:.3f} to {winner.difference_high:.3f}, "
         f"{_rounded(winner.p_value_adjusted)})"
     )
     name = _plain(winner.algorithm)
     if champion is None:
         return f"{name} becomes the first production model: against the seasonal naive, {evidence}{over}."
-    also = ", and it beats the seasonal naive" if BASELINE not in (champion, winner.algorithm) else ""
-    return f"{name} replaces {_plain(champion)}: {evidence}{also}{over}."
+    also = ", and it beats the seasonal naive" if BASELINE not in (champion.name, winner.algorithm) else ""
+    if winner.algorithm == champion.algorithm:
+        name = f"{name} with new parameters"
+    replaces = "is tested against" if settings.tests_challengers else "replaces"
+    return f"{name} {replaces} {champion}: {evidence}{also}{over}."
 
 
-def _plain(name: str | None) -> str:
-    return (name or "").replace("_", " ")
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _rounded(p_value: float) -> str:

@@ -1,4 +1,4 @@
-"""Past forecasts joined with actuals, from the versions of the table `forecasts`; without Spark."""
+"""Past forecasts joined with actuals, from the versions of a table of forecasts; without Spark."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pyarrow.compute as pc
 
+from salesml_assets.config.settings import HISTORY_DAYS
 from salesml_assets.forecasting.draws import uniform
 from salesml_assets.forecasting.metrics import horizon_bucket
 from salesml_assets.lake.facts import written_versions
@@ -26,6 +27,7 @@ PAST_SCHEMA = pl.Schema(
         "yhat": pl.Float64, "y": pl.Float64, "naive": pl.Float64,
     }
 )  # fmt: skip
+PAIR_SCHEMA = pl.Schema({name: PAST_SCHEMA[name] for name in ("model_version", "origin")})
 ACCURACY_SCHEMA = pl.Schema(
     {
         "model_version": pl.Int32, "week": pl.Date, "horizon_bucket": pl.String, "wape": pl.Float64,
@@ -50,9 +52,9 @@ def past_forecasts(lake: Lakehouse, settings: Settings) -> Iterator[pl.DataFrame
         none). One frame where `MAX_ROWS` hold all; with more series, each frame has its share of them, drawn by a
         hash of their names.
     """
-    past = _Past(lake, settings)
+    past = PastForecasts(lake, settings)
     for part in range(past.parts):
-        yield past.rows(part)
+        yield past.rows(part, past.parts)
 
 
 def past_predictions(lake: Lakehouse, settings: Settings, backtest: str) -> Iterator[pl.DataFrame]:
@@ -68,44 +70,70 @@ def past_predictions(lake: Lakehouse, settings: Settings, backtest: str) -> Iter
         forecast comes after the backtest.
     """
     tested = lake.size(backtest).rows if lake.exists(backtest) else 0
-    past = _Past(lake, settings, tested)
+    past = PastForecasts(lake, settings)
+    parts = parts_of(past.count + tested)
     columns = ["unique_id", "origin", "ds", "y", "yhat"]
-    for part in range(past.parts):
+    for part in range(parts):
         batches = lake.batches(backtest, columns) if tested else []
-        frames = [*(_part(batch, part, past.parts) for batch in batches), past.rows(part).select(columns)]
+        frames = [*(_part(batch, part, parts) for batch in batches), past.rows(part, parts).select(columns)]
         yield pl.concat(frames).sort("unique_id", "ds", "origin", maintain_order=True)
 
 
-class _Past:
-    """The versions of the table `forecasts` that count, and in how many parts of the series they are read.
+class PastForecasts:
+    """The versions of a table of forecasts that count, each for the models and origins of which it is the newest.
 
     Args:
         lake: The lake.
         settings: The settings.
-        others: Rows of other tables that are read in the same parts.
+        table: Name of the table.
+        since: The first origin, however many versions there have been since; default: the last `MAX_VERSIONS` versions.
     """
 
-    def __init__(self, lake: Lakehouse, settings: Settings, others: int = 0) -> None:
-        self._lake = lake
+    def __init__(
+        self, lake: Lakehouse, settings: Settings, table: str = FORECASTS, since: dt.date | None = None
+    ) -> None:
+        self._lake, self._table = lake, table
         self._step = 1 if settings.forecast.frequency == "D" else 7
         self._season = 7 if self._step == 1 else 364
-        commits = written_versions(lake, FORECASTS, MAX_VERSIONS)
-        self._versions = _versions_that_count(lake, [commit.version for commit in commits])
-        rows = sum(commit.rows_written for commit in commits if commit.version in self._versions)
-        self.parts = -(-(rows + others) // MAX_ROWS)
+        self._commits = written_versions(lake, table, MAX_VERSIONS if since is None else HISTORY_DAYS)
+        numbers = [commit.version for commit in self._commits]
+        self._versions = _versions_that_count(lake, table, numbers, since or dt.date.min)
 
-    def rows(self, part: int) -> pl.DataFrame:
+    def keep(self, pairs: pl.DataFrame) -> None:
+        """Leaves out all but some `model_version` and `origin`."""
+        left = {
+            number: found.join(pairs, on=["model_version", "origin"], how="semi")
+            for number, found in self._versions.items()
+        }
+        self._versions = {number: found for number, found in left.items() if found.height}
+
+    @property
+    def pairs(self) -> pl.DataFrame:
+        """`model_version` and `origin` of the forecasts."""
+        return pl.concat([pl.DataFrame(schema=PAIR_SCHEMA), *self._versions.values()])
+
+    @property
+    def count(self) -> int:
+        """Rows in the versions that count."""
+        return sum(commit.rows_written for commit in self._commits if commit.version in self._versions)
+
+    @property
+    def parts(self) -> int:
+        """In how many parts of the series they are read."""
+        return parts_of(self.count)
+
+    def rows(self, part: int, parts: int) -> pl.DataFrame:
         """The past forecasts of a part of the series, as `past_forecasts` yields them."""
         if not self._versions:
             return pl.DataFrame(schema=PAST_SCHEMA)
         first = min(origin for pairs in self._versions.values() for origin in pairs["origin"])
-        steps = _series_since(self._lake, first - dt.timedelta(self._season), part, self.parts)
+        steps = _series_since(self._lake, first - dt.timedelta(self._season), part, parts)
         actual = steps.filter(~pl.col("closed") & pl.col("y").is_not_null()).select("unique_id", "ds", "y")
         naive = steps.select("unique_id", pl.col("ds").alias("before"), pl.col("y").fill_null(0.0).alias("naive"))
         past = pl.concat(
             batch.join(actual, on=["unique_id", "ds"])
             for version, pairs in self._versions.items()
-            for batch in _forecasts(self._lake, version, pairs, part, self.parts)
+            for batch in _forecasts(self._lake, self._table, version, pairs, part, parts)
         )
         distance = (pl.col("ds") - pl.col("origin")).dt.total_days()
         seasons = (distance + self._season - 1) // self._season
@@ -121,22 +149,32 @@ class _Past:
         )
 
 
-def _versions_that_count(lake: Lakehouse, versions: list[int]) -> dict[int, pl.DataFrame]:
+def parts_of(rows: int) -> int:
+    """In how many parts of the series some rows are read."""
+    return -(-rows // MAX_ROWS)
+
+
+def _versions_that_count(lake: Lakehouse, table: str, versions: list[int], since: dt.date) -> dict[int, pl.DataFrame]:
     """Per version of the table, the models and origins of which it is the newest: `model_version`, `origin`."""
-    keys = ["model_version", "origin"]
-    found, seen = {}, pl.DataFrame(schema={name: PAST_SCHEMA[name] for name in keys})
+    keys = PAIR_SCHEMA.names()
+    found, seen = {}, pl.DataFrame(schema=PAIR_SCHEMA)
     for version in sorted(versions, reverse=True):
-        batches = lake.batches(FORECASTS, ["model_version", "cutoff"], version=version)
+        batches = lake.batches(table, ["model_version", "cutoff"], version=version)
         pairs = pl.concat([seen.clear(), *(_named(batch).unique() for batch in batches)]).unique().sort(keys)
+        pairs = pairs.filter(pl.col("origin") >= since)
+        if pairs.is_empty():
+            break  # origins only move on
         new = pairs.join(seen, on=keys, how="anti")
         if new.height:
             found[version], seen = new, pl.concat([seen, new])
     return found
 
 
-def _forecasts(lake: Lakehouse, version: int, pairs: pl.DataFrame, part: int, parts: int) -> Iterator[pl.DataFrame]:
+def _forecasts(
+    lake: Lakehouse, table: str, version: int, pairs: pl.DataFrame, part: int, parts: int
+) -> Iterator[pl.DataFrame]:
     """The rows of one version of the table, of the models and origins of which it is the newest."""
-    for batch in lake.batches(FORECASTS, ["model_version", "cutoff", "unique_id", "ds", "yhat"], version=version):
+    for batch in lake.batches(table, ["model_version", "cutoff", "unique_id", "ds", "yhat"], version=version):
         yield _part(_named(batch).join(pairs, on=["model_version", "origin"], how="semi"), part, parts)
 
 

@@ -1,6 +1,7 @@
 """Versions of the production model: rows of its table in the lake, the newest one serves. No Spark, no Dagster.
 
-A training adds a row, and so does a choice by hand: `promote` and `roll_back` repeat an earlier row under a new number.
+A training adds a row. So does a choice by hand, which repeats an earlier row under a new number (`promote`,
+`roll_back`), and an A/B test that the challenger has won (`promote_challenger`).
 """
 
 from __future__ import annotations
@@ -8,13 +9,15 @@ from __future__ import annotations
 import datetime as dt
 import json
 import posixpath
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
-from salesml_assets.names import PRODUCTION_MODEL
+from salesml_assets.forecasting.recipe import Recipe
+from salesml_assets.names import CHALLENGER_MODEL, PRODUCTION_MODEL
 from salesml_assets.text import clean
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from salesml_assets.lake.store import Lakehouse
 
 
-PROMOTE, ROLL_BACK = "promote", "rollback"
+PROMOTE, ROLL_BACK, AB_TEST = "promote", "rollback", "ab_test"
 # Settings of the section `forecast` by which a model's forecasts mean what they say.
 MEANING = ("series", "frequency", "target")
 
@@ -54,6 +57,7 @@ class Version:
         decision: Why it serves: the promotion decision with its numbers, or who chose it by hand.
         lake_versions: Version of each table that it was made from.
         settings: The settings in force when it was trained, without secrets.
+        challenger: Whether it is a row of the table of challengers, which are numbered apart.
     """
 
     version: int
@@ -65,24 +69,37 @@ class Version:
     decision: dict[str, Any]
     lake_versions: dict[str, int]
     settings: dict[str, Any]
+    challenger: bool = False
 
     @property
-    def by_hand(self) -> bool:
-        """Whether somebody chose it, instead of a comparison."""
-        return self.decision.get("action") in (PROMOTE, ROLL_BACK)
+    def repeats(self) -> bool:
+        """Whether it is a model that was trained before, and was chosen by hand or by an A/B test."""
+        return self.decision.get("action") in (PROMOTE, ROLL_BACK, AB_TEST)
 
     @property
     def origin(self) -> str:
         """How it came into production, in a few words."""
-        if not self.by_hand:
+        if not self.repeats:
             return "trained"
         chosen = self.decision
+        if chosen["action"] == AB_TEST:
+            return f"{chosen['by']}: {chosen['reason']}"
         return f"{chosen['action']} of version {chosen['version']} by {chosen['by']}: {chosen['reason']}"
 
     @property
     def folder(self) -> str:
         """Name of the folder of its bundle."""
         return posixpath.basename(self.path)
+
+    @property
+    def name(self) -> str:
+        """What it is called: `version 3`, or `challenger 2`."""
+        return f"{'challenger' if self.challenger else 'version'} {self.version}"
+
+    @property
+    def recipe(self) -> Recipe:
+        """Algorithm and parameters."""
+        return Recipe(algorithm=self.algorithm, parameters=self.parameters)
 
 
 def latest_version(tables: Lakehouse) -> Version | None:
@@ -96,19 +113,22 @@ def all_versions(tables: Lakehouse) -> list[Version]:
     if not tables.exists(PRODUCTION_MODEL):
         return []
     rows = tables.read_polars(PRODUCTION_MODEL).sort("version")
-    return [
-        Version(
-            version=int(row["version"]),
-            algorithm=row["algorithm"],
-            path=row["path"],
-            cutoff=dt.date.fromisoformat(str(row["cutoff"])[:10]),
-            trained_at=row.get("trained_at"),
-            parameters=json.loads(row["parameters"]),
-            # Releases before these columns wrote rows without them.
-            **{name: json.loads(row.get(name) or "{}") for name in ("decision", "lake_versions", "settings")},
-        )
-        for row in rows.iter_rows(named=True)
-    ]
+    return [version_of(row) for row in rows.iter_rows(named=True)]
+
+
+def version_of(row: Mapping[str, Any], challenger: bool = False) -> Version:
+    """A row of the table of production models, or of that of challengers."""
+    return Version(
+        version=int(row["version"]),
+        algorithm=row["algorithm"],
+        path=row["path"],
+        cutoff=dt.date.fromisoformat(str(row["cutoff"])[:10]),
+        trained_at=row.get("trained_at"),
+        parameters=json.loads(row["parameters"]),
+        challenger=challenger,
+        # Releases before these columns wrote rows without them.
+        **{name: json.loads(row.get(name) or "{}") for name in ("decision", "lake_versions", "settings")},
+    )
 
 
 def listing(tables: Lakehouse) -> str:
@@ -150,6 +170,36 @@ def read_version(files: ReadsFiles, version: Version) -> Bundle:
     return replace(bundle, version=version.version)
 
 
+@dataclass(frozen=True)
+class Choice:
+    """A choice that is not a training's.
+
+    Attributes:
+        action: `PROMOTE`, `ROLL_BACK` or `AB_TEST`.
+        by: Who chose.
+        reason: Why.
+        now: When, with a time zone.
+        evidence: Figures behind it, as JSON takes them.
+    """
+
+    action: str
+    by: str
+    reason: str
+    now: dt.datetime
+    evidence: Mapping[str, Any] | None = None
+
+    def decision(self, chosen: Version) -> dict[str, Any]:
+        """What the new row says of why it serves."""
+        found = {
+            "action": self.action,
+            "version": chosen.version,
+            "by": self.by,
+            "reason": self.reason,
+            "at": self.now.astimezone(dt.UTC).isoformat(timespec="seconds"),
+        }
+        return found | ({"evidence": dict(self.evidence)} if self.evidence is not None else {})
+
+
 def promote(
     tables: Lakehouse, files: ReadsFiles, settings: Settings, *, version: int, by: str, reason: str, now: dt.datetime
 ) -> Version:
@@ -172,8 +222,8 @@ def promote(
             another target or fewer steps.
         BundleError: Its bundle is incomplete or was changed.
     """
-    versions = all_versions(tables)
-    return _put(tables, files, settings, versions, _numbered(versions, version), PROMOTE, by, reason, now)
+    chosen = _numbered(all_versions(tables), version)
+    return _put(tables, files, settings, chosen, Choice(PROMOTE, by, reason, now))
 
 
 def roll_back(
@@ -181,20 +231,10 @@ def roll_back(
 ) -> Version:
     """Puts the version into production that served before the present one; once more: the one before that.
 
-    Args:
-        tables: The lake.
-        files: Its files.
-        settings: As in `promote`.
-        by: Who chose it.
-        reason: Why.
-        now: When, with a time zone.
-
-    Returns:
-        The new version.
+    Arguments, result and errors as for `promote`.
 
     Raises:
         VersionError: There is no earlier version, or as in `promote`.
-        BundleError: As in `promote`.
     """
     versions = all_versions(tables)
     if not versions:
@@ -204,7 +244,29 @@ def roll_back(
         place = versions.index(_numbered(versions, versions[place].decision["version"]))
     if place == 0:
         raise VersionError(f"version {versions[0].version} is the first one: there is nothing to go back to")
-    return _put(tables, files, settings, versions, versions[place - 1], ROLL_BACK, by, reason, now)
+    return _put(tables, files, settings, versions[place - 1], Choice(ROLL_BACK, by, reason, now))
+
+
+def promote_challenger(
+    tables: Lakehouse, files: ReadsFiles, settings: Settings, challenger: Version, choice: Choice
+) -> Version:
+    """Puts a challenger into production: a new row of the table of production models.
+
+    Args:
+        tables: The lake.
+        files: Its files.
+        settings: As in `promote`.
+        challenger: A row of the table of challengers.
+        choice: The A/B test that it won.
+
+    Returns:
+        The new version.
+
+    Raises:
+        VersionError: As in `promote`.
+        BundleError: As in `promote`.
+    """
+    return _put(tables, files, settings, challenger, choice)
 
 
 def _numbered(versions: list[Version], number: int) -> Version:
@@ -215,50 +277,35 @@ def _numbered(versions: list[Version], number: int) -> Version:
     raise VersionError(f"there is no version {number}: {there}")
 
 
-def _put(
-    tables: Lakehouse,
-    files: ReadsFiles,
-    settings: Settings,
-    versions: list[Version],
-    chosen: Version,
-    action: str,
-    by: str,
-    reason: str,
-    now: dt.datetime,
-) -> Version:
-    present = versions[-1]
+def _put(tables: Lakehouse, files: ReadsFiles, settings: Settings, chosen: Version, choice: Choice) -> Version:
+    rows = tables.read_polars(PRODUCTION_MODEL).sort("version")
+    present = version_of(rows.row(-1, named=True))
     if chosen.folder == present.folder:
         same = "" if chosen.version == present.version else f", as version {present.version}"
-        raise VersionError(f"version {chosen.version} is in production already{same}")
-    _refuse_unfit(read_version(files, chosen), settings)  # what cannot be read would stop the next forecasts
-    number = present.version + 1
-    decision = {
-        "action": action,
-        "version": chosen.version,
-        "by": by,
-        "reason": reason,
-        "at": now.astimezone(dt.UTC).isoformat(timespec="seconds"),
-    }
-    rows = tables.read_polars(PRODUCTION_MODEL).sort("version")
-    repeated = rows.filter(pl.col("version") == chosen.version).with_columns(
-        pl.lit(number).cast(rows["version"].dtype).alias("version"),
-        pl.lit(json.dumps(decision, sort_keys=True)).alias("decision"),
+        raise VersionError(f"{chosen.name} is in production already{same}")
+    _refuse_unfit(read_version(files, chosen), chosen.name, settings)  # what cannot be read stops the next forecasts
+    number, decision = present.version + 1, choice.decision(chosen)
+    source = tables.read_polars(CHALLENGER_MODEL) if chosen.challenger else rows
+    repeated = source.filter(pl.col("version") == chosen.version).with_columns(
+        version=pl.lit(number), decision=pl.lit(json.dumps(decision, sort_keys=True, default=str))
     )
-    tables.write_polars(pl.concat([rows, repeated]), PRODUCTION_MODEL)
-    return replace(chosen, version=number, decision=decision)
+    # A table of an earlier release lacks columns; one that it has and the challengers' table has not stays null.
+    new = pl.concat([rows.clear(), repeated.select(set(rows.columns) & {*repeated.columns})], how="diagonal_relaxed")
+    tables.write_polars(pl.concat([rows, new.select(rows.columns).cast(rows.schema)]), PRODUCTION_MODEL)
+    return replace(chosen, version=number, decision=decision, challenger=False)
 
 
-def _refuse_unfit(bundle: Bundle, settings: Settings) -> None:
+def _refuse_unfit(bundle: Bundle, called: str, settings: Settings) -> None:
     learned, wanted = bundle.settings["forecast"], settings.forecast
     for name in MEANING:
         if learned[name] != getattr(wanted, name):
             raise VersionError(
-                f"version {bundle.version} was trained with forecast.{name} {_shown(learned[name])}, the settings say "
+                f"{called} was trained with forecast.{name} {_shown(learned[name])}, the settings say "
                 f"{_shown(getattr(wanted, name))}: it cannot serve these series"
             )
     if bundle.horizon < wanted.horizon:
         raise VersionError(
-            f"version {bundle.version} forecasts {bundle.horizon} steps, forecast.horizon is {wanted.horizon}: "
+            f"{called} forecasts {bundle.horizon} steps, forecast.horizon is {wanted.horizon}: "
             "it cannot serve the last ones"
         )
 

@@ -234,6 +234,36 @@ class Lakehouse:
         )
         return verified_commit(self, name, before, token, rows.num_rows)
 
+    def append_arrow(self, rows: pa.Table, name: str) -> Commit:
+        """Adds rows to a table, or makes the table, in one commit and without Java; several processes may do so.
+
+        Versions of such a table are not kept for longer than Delta's own default, because there are many.
+
+        Args:
+            rows: The rows.
+            name: Name of the table.
+
+        Returns:
+            The commit just made.
+
+        Raises:
+            LakeError: As for `write_arrow`.
+        """
+        from deltalake import write_deltalake
+
+        self._refuse_without_delta_writer(name)
+        table = self.find(name)
+        before = Snapshot.of(table)
+        properties, token = commit_properties(None)
+        write_deltalake(
+            table or delta_address(self.path(name)),
+            rows.combine_chunks(),
+            mode="append",
+            commit_properties=properties,
+            storage_options=self.storage_options,
+        )
+        return verified_commit(self, name, before, token, rows.num_rows, months=())
+
     def write_polars(self, frame: pl.DataFrame, name: str, *, run_id: str | None = None) -> Commit:
         """Like `write_arrow`, for a Polars frame."""
         return self.write_arrow(frame.to_arrow(), name, run_id=run_id)

@@ -8,11 +8,20 @@ from typing import Any
 import dagster as dg
 
 from salesml_assets.automation.jobs import RETRAIN_JOB
-from salesml_assets.names import MODEL_COMPARISON, PRODUCTION_MODEL, QUARANTINED_SALES, RAW_SALES, REPORT
+from salesml_assets.forecasting.challenger import RUNNING
+from salesml_assets.names import (
+    AB_TEST_REPORT,
+    MODEL_COMPARISON,
+    PRODUCTION_MODEL,
+    QUARANTINED_SALES,
+    RAW_SALES,
+    REPORT,
+)
 from salesml_assets.notifications.messages import (
     Message,
     Outcome,
     RunInfo,
+    ab_test_ended,
     asset_stale,
     check_failed,
     retrain_succeeded,
@@ -27,10 +36,12 @@ MAX_STEPS = 5
 
 
 def message_about_success(instance: dg.DagsterInstance, entry: dg.EventLogEntry, ui_url: str) -> Message | None:
-    """Message for a successful retrain; None for other jobs."""
-    if entry.job_name != RETRAIN_JOB:
-        return None
+    """Message for a successful retrain, or for another run that ended an A/B test; None for other runs."""
+    test = _metadata(instance, AB_TEST_REPORT, entry)
+    ended = test.get("reason") if test.get("outcome", RUNNING) != RUNNING else None
     run = _run(instance, entry)
+    if entry.job_name != RETRAIN_JOB:
+        return ab_test_ended(run, test, ui_url) if ended else None
     made = {name: _metadata(instance, name, entry) for name in OUTCOME_ASSETS}
     comparison, production = made[MODEL_COMPARISON], made[PRODUCTION_MODEL]
     version = f"version {production['model version']}, " if "model version" in production else ""
@@ -41,6 +52,7 @@ def message_about_success(instance: dg.DagsterInstance, entry: dg.EventLogEntry,
         delivered=made[RAW_SALES].get("dagster/row_count"),
         quarantined=made[QUARANTINED_SALES].get("dagster/row_count"),
         report=made[REPORT].get("report"),
+        ab_test=test.get("reason"),
     )
     return retrain_succeeded(run, outcome, ui_url)
 

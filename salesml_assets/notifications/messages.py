@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict
 
+from salesml_assets.names import AB_TEST_REPORT
 from salesml_assets.notifications.slack import escaped
 from salesml_assets.reporting.formats import duration, is_number, number, percent
 from salesml_assets.runs.progress import MODEL_COLUMNS, SHARES
@@ -84,6 +85,7 @@ class Outcome:
         delivered: Rows delivered by the source.
         quarantined: Rows in quarantine.
         report: Address of the report.
+        ab_test: The state of the A/B test in words.
     """
 
     models: Sequence[Mapping[str, Any]] = ()
@@ -92,11 +94,12 @@ class Outcome:
     delivered: int | None = None
     quarantined: int | None = None
     report: str | None = None
+    ab_test: str | None = None
 
 
 def retrain_succeeded(run: RunInfo, outcome: Outcome, ui_url: str) -> Message:
     """Message for a successful retrain: models, decision, rows, report."""
-    facts = {"Decision": outcome.decision, "In production": outcome.production}
+    facts = {"Decision": outcome.decision, "In production": outcome.production, "A/B test": outcome.ab_test}
     if outcome.delivered is not None:
         facts["Rows delivered"] = number(outcome.delivered)
     if outcome.quarantined is not None:
@@ -112,6 +115,31 @@ def retrain_succeeded(run: RunInfo, outcome: Outcome, ui_url: str) -> Message:
         columns=list(MODEL_COLUMNS.values()) if models else [],
         rows=[[_cell(key, model.get(key)) for key in MODEL_COLUMNS] for model in models],
         links=[("Run", run_address(ui_url, run.run_id))],
+    )
+
+
+def ab_test_ended(run: RunInfo, test: Mapping[str, Any], ui_url: str) -> Message:
+    """Message for a refresh that ended an A/B test.
+
+    Args:
+        run: The run.
+        test: Metadata of the asset `ab_test_report`.
+        ui_url: Address of the UI.
+    """
+    version = test.get("promoted_version")
+    facts = {
+        "Result": str(test.get("reason", "")),
+        "In production": f"version {version}, {test.get('challenger')}" if version else None,
+        "Champion's WAPE": percent(test.get("champion_wape"), 2),
+        "Challenger's WAPE": percent(test.get("challenger_wape"), 2),
+        "Days": str(test.get("days", "")),
+    }
+    return Message(
+        key=f"{run.run_id}:A/B test ended",
+        time=run.ended,
+        title=_line(f"A/B test {test.get('test')}: challenger {test.get('outcome')}", TITLE_WIDTH),
+        facts=_facts(facts | _run_facts(run)),
+        links=[("Run", run_address(ui_url, run.run_id)), ("Test", asset_address(ui_url, [AB_TEST_REPORT]))],
     )
 
 

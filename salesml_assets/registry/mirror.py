@@ -27,19 +27,24 @@ class Mirror:
 
     Attributes:
         champion: The model's version in the registry that serves; None while it is not registered.
-        added: Numbers of the production models that were registered now.
-        missing: Numbers of those that are not registered.
+        added: Names of the models that were registered now: `version 3`, `challenger 1`.
+        missing: Names of those that are not registered.
         run_id: The champion's run in MLflow.
         link: Page of that run; None without a server.
         problem: Why it is not in step; None where it is.
     """
 
     champion: str | None = None
-    added: tuple[int, ...] = ()
-    missing: tuple[int, ...] = ()
+    added: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     run_id: str | None = None
     link: str | None = None
     problem: str | None = None
+
+    @property
+    def caught_up_later(self) -> str:
+        """The problem as a sentence, and what follows from it."""
+        return f"{(self.problem or '').rstrip('.')}. The next run catches up."
 
 
 def mirror(lake: Lakehouse, files: ReadsFiles, settings: RegistrySettings, challenger: Version | None = None) -> Mirror:
@@ -61,7 +66,7 @@ def mirror(lake: Lakehouse, files: ReadsFiles, settings: RegistrySettings, chall
         versions.append(challenger)
     trained = {version.folder: version for version in reversed(versions)}  # a bundle's first row is its training
     lacking = list(reversed(list(trained.values())[:MAX_CAUGHT_UP]))
-    added: list[int] = []
+    added: list[str] = []
     problems: list[str] = []
     champion = run_id = link = None
     try:
@@ -77,7 +82,7 @@ def mirror(lake: Lakehouse, files: ReadsFiles, settings: RegistrySettings, chall
                     continue
                 with connection.asking():
                     known[version.folder] = register(connection, entry)
-                added.append(version.version)
+                added.append(version.name)
             with connection.asking():
                 _point(connection, {alias: known.get(version.folder) for alias, version in wanted.items()})
                 champion = known.get(wanted[CHAMPION].folder) if CHAMPION in wanted else None
@@ -89,7 +94,7 @@ def mirror(lake: Lakehouse, files: ReadsFiles, settings: RegistrySettings, chall
     return Mirror(
         champion=champion,
         added=tuple(added),
-        missing=tuple(version.version for version in lacking if version.version not in added),
+        missing=tuple(version.name for version in lacking if version.name not in added),
         run_id=run_id,
         link=link,
         problem="; ".join(problems) or None,

@@ -42,10 +42,10 @@ def register(connection: Connection, entry: Entry) -> str:
         client.delete_run(run.info.run_id)
     tags = {
         BUNDLE_TAG: folder,
-        VERSION_TAG: str(entry.version.version),
+        VERSION_TAG: entry.version.name if entry.version.challenger else str(entry.version.version),
         CODE_TAG: entry.bundle.code_version or "unknown",
         DECISION_TAG: str(entry.version.decision.get("reason", ""))[:MAX_TAG],
-        "mlflow.runName": f"version {entry.version.version}",
+        "mlflow.runName": entry.version.name,
     }
     trained = entry.bundle.trained_at
     started = int(1000 * trained.timestamp())
@@ -129,7 +129,7 @@ def _shown(entry: Entry) -> ReportData:
     forecast, importance = bundle.settings["forecast"], bundle.model.importance()
     winner = comparison.decision.winner
     return ReportData(
-        title=f"Version {entry.version.version}",
+        title=entry.version.name.capitalize(),
         source="",
         generated_for=bundle.cutoff,
         target=forecast["target"],

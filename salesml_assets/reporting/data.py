@@ -44,6 +44,7 @@ class Decision(TypedDict, total=False):
     champion: str | None
     winner: str
     promoted: bool
+    candidate: str | None
     version: int | None
     challengers: list[Challenger]
     confidence_level: float
@@ -87,6 +88,35 @@ class DataQuality(TypedDict, total=False):
     closed_days: int
     short_series: int
     fallback: str | None
+
+
+class ABTest(TypedDict):
+    """The latest A/B test, a row of the table `ab_test_report`; what is not known is None.
+
+    `looks` is its confidence sequence by day: `ds, difference, low, high, wape`.
+    """
+
+    test: int
+    outcome: str
+    reason: str
+    margin: float
+    looks: pd.DataFrame
+    champion: str
+    champion_version: int | None
+    champion_wape: float | None
+    champion_requests: int | None
+    champion_failed: int | None
+    champion_p50_ms: float | None
+    champion_p99_ms: float | None
+    champion_served_wape: float | None
+    challenger: str
+    challenger_version: int | None
+    challenger_wape: float | None
+    challenger_requests: int | None
+    challenger_failed: int | None
+    challenger_p50_ms: float | None
+    challenger_p99_ms: float | None
+    challenger_served_wape: float | None
 
 
 REQUIRED_COLUMNS = {
@@ -156,6 +186,7 @@ class ReportData:
         started_by: What started the retrain that made the model, if a drift did.
         realised: Error of each model version's past forecasts: `model_version`, `first` and `last` week of their
             steps, `wape`, `bias`, `baseline_wape`, `volume`; the last version last.
+        ab_test: The latest A/B test.
     """
 
     title: str
@@ -191,6 +222,7 @@ class ReportData:
     lake_versions: Mapping[str, int] = field(default_factory=dict)
     started_by: str | None = None
     realised: pd.DataFrame = field(default_factory=partial(_empty, "realised"))
+    ab_test: ABTest | None = None
 
     def __post_init__(self) -> None:
         """Refuses what cannot be shown."""

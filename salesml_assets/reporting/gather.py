@@ -19,7 +19,7 @@ from salesml_assets.names import (
     SALES,
     SALES_SERIES,
 )
-from salesml_assets.reporting.data import DataQuality, ReportData
+from salesml_assets.reporting.data import ABTest, DataQuality, ReportData
 from salesml_assets.reporting.totals import total_intervals
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def report_data(
     checks: pd.DataFrame,
     lake_versions: Mapping[str, int],
     started_by: str | None,
+    ab_test: ABTest | None = None,
 ) -> ReportData:
     """Everything that the report shows.
 
@@ -68,6 +69,7 @@ def report_data(
         checks: `check, passed, severity, detail` of the latest asset checks.
         lake_versions: Versions of the tables that the model was made from.
         started_by: What started the retrain that made the model, if a drift did.
+        ab_test: The latest A/B test, if there is one.
     """
     winner = comparison.decision.winner
     best, worst = comparison.best_series.head(SHOWN_SERIES), comparison.worst_series.head(SHOWN_SERIES)
@@ -122,6 +124,7 @@ def report_data(
         lake_versions=lake_versions,
         started_by=started_by,
         realised=realised_error(lake.read_polars(FORECAST_ACCURACY)),
+        ab_test=ab_test,
     )
 
 

@@ -54,6 +54,7 @@ def _tables(data: ReportData) -> dict[str, tables.Table | None]:
         "challengers": tables.challengers_table(data),
         "coverage": tables.coverage_table(data),
         "realised": tables.realised_table(data),
+        "ab_test": tables.ab_test_table(data),
         "volume_class": tables.segments_table(data, "volume_class"),
         "category": tables.segments_table(data, "category"),
         "reasons": tables.reasons_table(data),

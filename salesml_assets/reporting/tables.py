@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from salesml_assets.reporting.data import ReportData, natural_order
 from salesml_assets.reporting.formats import (
@@ -184,6 +185,28 @@ def realised_table(data: ReportData) -> Table | None:
         highlighted=versions.index(present) if present in versions else None,
         text_columns={0, 1},
     )
+
+
+def ab_test_table(data: ReportData) -> Table | None:
+    """The two arms of the latest A/B test: error on the same rows, and what the prediction service noted of each."""
+    test = data.ab_test
+    if test is None:
+        return None
+    values: dict[str, Any] = {**test}
+    rows = [
+        [
+            f"{arm.capitalize()}: {algorithm_label(str(values[arm]))}",
+            percent(values[f"{arm}_wape"], 2),
+            number(values[f"{arm}_requests"]),
+            number(values[f"{arm}_failed"]),
+            number(values[f"{arm}_p50_ms"], 1),
+            number(values[f"{arm}_p99_ms"], 1),
+            percent(values[f"{arm}_served_wape"]),
+        ]
+        for arm in ("champion", "challenger")
+    ]
+    header = ["Model", "WAPE, same rows", "Requests", "Failed", "p50, ms", "p99, ms", "WAPE of what was served"]
+    return Table("Champion and challenger", header, rows)
 
 
 def segments_table(data: ReportData, dimension: str) -> Table | None:

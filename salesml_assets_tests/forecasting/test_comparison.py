@@ -13,7 +13,7 @@ import pytest
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.batches import Batches
 from salesml_assets.forecasting.comparison import CHAMPION, Comparison, compare, comparison_json
-from salesml_assets.forecasting.promotion import Recipe
+from salesml_assets.forecasting.recipe import Recipe
 from salesml_assets_tests.forecasting.predictions import in_batches
 
 SETTINGS = Settings()

@@ -65,7 +65,7 @@ def test_a_promotion_is_a_new_row_with_who_when_and_why(shop: Shop) -> None:
     assert after.schema == before.schema
     assert made == latest_version(shop.lake)
     first = all_versions(shop.lake)[0]
-    assert (made.version, made.by_hand, first.by_hand) == (4, True, False)
+    assert (made.version, made.repeats, first.repeats) == (4, True, False)
     assert made.decision == {
         "action": "promote", "version": 1, "by": "ana", "reason": "steadier before Christmas",
         "at": "2024-04-02T12:30:00+00:00",

@@ -83,7 +83,13 @@ def test_every_training_is_registered_once(
     mirrored: Callable[[], Mirror], state: Callable[[], Any], shop: Shop, comparison: Comparison
 ) -> None:
     found = mirrored()
-    assert (found.champion, found.added, found.missing, found.problem, found.link) == ("2", (1, 2), (), None, None)
+    assert (found.champion, found.added, found.missing, found.problem, found.link) == (
+        "2",
+        ("version 1", "version 2"),
+        (),
+        None,
+        None,
+    )
     first = state()
     assert first["aliases"] == {"champion": 2}
     assert first["bundles"] == {1: "1-run-1", 2: "2-run-2"}
@@ -151,7 +157,7 @@ def test_an_interrupted_attempt_leaves_nothing(
     with connected(registry) as connection:
         run = connection.client.create_run(connection.experiment, tags={"salesml.bundle": "2-run-2"})
     found = mirrored()
-    assert found.added == (1, 2)
+    assert found.added == ("version 1", "version 2")
     assert run.info.run_id not in state()["runs"]
 
 
@@ -159,7 +165,7 @@ def test_an_interrupted_attempt_leaves_nothing(
 def test_a_broken_bundle_is_left_out_and_named(mirrored: Callable[[], Mirror], shop: Shop) -> None:
     Path(shop.files.path(PRODUCTION_MODEL, "1-run-1", MODEL_FILE)).unlink()
     found = mirrored()
-    assert (found.champion, found.added, found.missing) == ("1", (2,), (1,))
+    assert (found.champion, found.added, found.missing) == ("1", ("version 2",), ("version 1",))
     assert found.problem is not None
     assert "1-run-1: model.json is missing" in found.problem
 
@@ -211,7 +217,7 @@ def test_a_registry_that_is_away_stops_nothing_and_is_caught_up(shop: Shop, regi
     (check,) = run.get_asset_check_evaluations()
     assert check.passed
     (made,) = run.asset_materializations_for_node(MODEL_REGISTRY)
-    assert (made.metadata["registered now"].value, made.metadata["champion"].value) == ("1, 2", "2")
+    assert (made.metadata["registered now"].value, made.metadata["champion"].value) == ("version 1, version 2", "2")
     assert made.metadata["MLflow run"].value
 
 
@@ -222,7 +228,7 @@ def test_without_a_registry_there_is_no_asset() -> None:
 def test_a_folder_that_cannot_be_written_is_a_registry_that_is_away(shop: Shop, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     found = mirror(shop.lake, shop.files, RegistrySettings(folder=str(tmp_path / "file" / "mlflow")))
-    assert found.missing == (1, 2)
+    assert found.missing == ("version 1", "version 2")
     assert found.problem is not None
     assert "NotADirectoryError" in found.problem
 
@@ -267,12 +273,12 @@ def server(tmp_path: Path, empty_registry: Path) -> Iterator[str]:
 @pytest.mark.stack
 def test_a_server_gets_the_same_and_its_page_is_linked(shop: Shop, server: str) -> None:
     found = mirror(shop.lake, shop.files, RegistrySettings(tracking_uri=server))
-    assert (found.champion, found.added, found.problem) == ("2", (1, 2), None)
+    assert (found.champion, found.added, found.problem) == ("2", ("version 1", "version 2"), None)
     assert found.link is not None
     assert found.link.startswith(f"{server}/#/experiments/")
     assert found.link.endswith(f"/runs/{found.run_id}")
     shop.train(bundle(3))
-    assert mirror(shop.lake, shop.files, RegistrySettings(tracking_uri=server)).added == (3,)
+    assert mirror(shop.lake, shop.files, RegistrySettings(tracking_uri=server)).added == ("version 3",)
 
 
 def _answers(address: str) -> bool:

@@ -5,7 +5,7 @@ Each row's result depends on that row alone, so batches of any size give the sam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -80,6 +80,19 @@ def forecast(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:
     columns = {name: pl.col(name) for name in ("unique_id", *bundle.series_keys, *FORECAST_COLUMNS)}
     columns |= {"model_version": pl.lit(bundle.version, pl.Int32), "cutoff": pl.col("origin")}
     return bounded.select(**(columns | zero_when_closed))
+
+
+def no_forecasts(series_keys: Sequence[str]) -> pl.DataFrame:
+    """No rows, with the columns of `forecast`.
+
+    Args:
+        series_keys: Keys that make a series.
+    """
+    texts = ("unique_id", *series_keys, "model")
+    kinds: dict[str, pl.DataType | type[pl.DataType]] = dict.fromkeys(texts, pl.String)
+    kinds |= {"ds": pl.Date, "cutoff": pl.Date, "model_version": pl.Int32}
+    columns = ("unique_id", *series_keys, *FORECAST_COLUMNS)
+    return pl.DataFrame(schema={name: kinds.get(name, pl.Float64) for name in columns})
 
 
 def explain(model: Model, rows: pl.DataFrame) -> pl.DataFrame:

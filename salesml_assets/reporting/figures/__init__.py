@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from salesml_assets.reporting import readings
 from salesml_assets.reporting.data import ReportData
+from salesml_assets.reporting.figures.ab_test import ab_test
 from salesml_assets.reporting.figures.comparison import error_by_fold, error_by_horizon, gain_intervals, metric_bars
 from salesml_assets.reporting.figures.fit import feature_importance, predicted_against_actual, residual_histogram
 from salesml_assets.reporting.figures.quality import quarantine_reasons
@@ -16,6 +17,7 @@ from salesml_assets.reporting.figures.timelines import series_small_multiples, t
 
 __all__ = [
     "Picture",
+    "ab_test",
     "error_by_fold",
     "error_by_horizon",
     "feature_importance",
@@ -45,6 +47,7 @@ _PICTURES: dict[str, tuple[str, Callable[[ReportData], Figure | None], _Reading]
     "total_over_time": ("All series together", total_over_time, readings.outlook),
     "metric_bars": ("Metrics of all algorithms", metric_bars, readings.compared),
     "gain_intervals": ("Gain over the reference", gain_intervals, lambda data: data.decision.get("reason")),
+    "ab_test": ("A/B test", ab_test, lambda data: data.ab_test["reason"] if data.ab_test else None),
     "error_by_horizon": ("Error by distance", error_by_horizon, readings.over_horizon),
     "error_by_fold": ("Error by backtest period", error_by_fold, readings.over_folds),
     "predicted_against_actual": ("Forecast against actual", predicted_against_actual, readings.typical_error),

@@ -17,7 +17,7 @@ from salesml_assets.forecasting.intervals import BOUNDS, interval_table
 from salesml_assets.forecasting.model.bundle import Bundle, read_bundle
 from salesml_assets.forecasting.model.predict import forecast
 from salesml_assets.forecasting.production import make_bundle, predictions_of
-from salesml_assets.forecasting.promotion import Recipe
+from salesml_assets.forecasting.recipe import Recipe
 from salesml_assets.forecasting.training.backtest import Backtest, Candidate, backtest, choose, refit
 from salesml_assets.forecasting.training.sample import TrainingPanel
 from salesml_assets.lake.store import Lakehouse

@@ -1,0 +1,145 @@
+"""The challenger of an A/B test, what it forecasts, and the test itself."""
+
+import datetime as dt
+import json
+from functools import partial
+from typing import Any
+
+import dagster as dg
+
+from salesml_assets.assets import monitoring, production
+from salesml_assets.assets.evaluation import latest_comparison
+from salesml_assets.config.settings import Settings
+from salesml_assets.names import (
+    AB_TEST_FILE,
+    AB_TEST_REPORT,
+    CHALLENGER_FORECASTS,
+    CHALLENGER_MODEL,
+    FORECASTS,
+    MODEL_COMPARISON,
+    PANEL,
+    PRODUCTION_MODEL,
+    SALES_SERIES,
+)
+from salesml_assets.resources.files import FileStore
+from salesml_assets.resources.lake import Lake, Table
+from salesml_assets.resources.training import Training
+
+
+def ab_test_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """The assets of the test; nothing where the backtest alone decides."""
+    if not settings.tests_challengers:
+        return []
+
+    @dg.asset(
+        name=CHALLENGER_MODEL,
+        group_name=production.GROUP,
+        kinds={"polars", "deltalake"},
+        io_manager_key="lake",
+        deps=[PANEL, MODEL_COMPARISON, PRODUCTION_MODEL],
+        description="The recipe that is tested against the production model, refitted on all data; one row per model.",
+    )
+    def challenger_model(
+        context: dg.AssetExecutionContext, tables: Lake, training: Training, files: FileStore
+    ) -> dg.Output[Table]:
+        from salesml_assets.forecasting.challenger import (
+            challengers_table,
+            next_number,
+            plan_challenger,
+            with_challenger,
+        )
+        from salesml_assets.forecasting.production import version_row
+
+        lake, comparison = tables.tables, latest_comparison(tables.tables, files)
+        plan = plan_challenger(
+            lake, comparison.decision, comparison.recipes, training.panel(settings, context.run.run_id).last
+        )
+        context.log.info(plan.reason)
+        if plan.recipe is None:
+            return dg.Output(challengers_table(lake), metadata={"challenger": "none", "reason": plan.reason})
+        number = next_number(lake)
+        trained = production.train(
+            context,
+            tables,
+            training,
+            files,
+            settings,
+            recipe=plan.recipe,
+            backtest=plan.name if plan.name in settings.training.algorithms else None,
+            version=number,
+            folder=f"challenger-{number}-{context.run.run_id}",
+            decision={"test": plan.test, "reason": plan.reason},
+        )
+        metadata = {**trained.metadata, "challenger": number, "A/B test": plan.test, "reason": plan.reason}
+        return dg.Output(with_challenger(lake, version_row(trained.bundle, trained.path), plan), metadata=metadata)
+
+    @dg.asset(
+        name=CHALLENGER_FORECASTS,
+        group_name=production.GROUP,
+        kinds={"polars", "deltalake"},
+        io_manager_key="lake",
+        deps=[PANEL, CHALLENGER_MODEL],
+        description="The same as `forecasts`, by the challenger; no rows while nothing is tested.",
+    )
+    def challenger_forecasts(
+        context: dg.AssetExecutionContext, tables: Lake, training: Training, files: FileStore
+    ) -> dg.Output[Table]:
+        from salesml_assets.forecasting.challenger import running_test
+        from salesml_assets.forecasting.model.bundle import BundleError
+        from salesml_assets.forecasting.model.predict import forecast, no_forecasts
+        from salesml_assets.forecasting.panel import FUTURE
+        from salesml_assets.forecasting.versions import read_version
+
+        test = running_test(tables.tables)
+        if test is None:
+            return dg.Output(no_forecasts(settings.forecast.series), metadata={"challenger": "none"})
+        try:
+            bundle = read_version(files, test.challenger)
+        except BundleError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        rows = training.apply(partial(forecast, bundle), FUTURE, settings, context.run.run_id)
+        return dg.Output(rows, metadata={"model": bundle.algorithm, "challenger": bundle.version})
+
+    @dg.asset(
+        name=AB_TEST_REPORT,
+        group_name=monitoring.GROUP,
+        kinds={"polars", "scipy", "deltalake"},
+        io_manager_key="lake",
+        deps=[SALES_SERIES, PRODUCTION_MODEL, FORECASTS, CHALLENGER_FORECASTS],
+        description="Which of two models forecasts better, as actuals come; the better challenger is promoted.",
+    )
+    def ab_test_report(context: dg.AssetExecutionContext, tables: Lake, files: FileStore) -> dg.Output[Table]:
+        import pandas as pd
+
+        from salesml_assets.forecasting.ab_test import PROMOTED, looks_json, report_table
+        from salesml_assets.reporting.encode import figure_markdown
+        from salesml_assets.reporting.figures.ab_test import confidence_sequence
+
+        lake, run_id = tables.tables, context.run.run_id
+        table, evaluation = report_table(lake, files, settings, dt.datetime.now(dt.UTC), run_id)
+        if evaluation is None:
+            return dg.Output(table, metadata={"A/B test": "none is running"})
+        looks = looks_json(evaluation)
+        files.write(looks, AB_TEST_REPORT, run_id, AB_TEST_FILE)
+        (row,) = table.filter(test=evaluation.test.number).to_dicts()
+        context.log.info(row["reason"])
+        metadata: dict[str, Any] = {name: value for name, value in row.items() if value is not None}
+        metadata = {name: value if isinstance(value, int | float) else str(value) for name, value in metadata.items()}
+        figure = confidence_sequence(pd.DataFrame(json.loads(looks)["looks"]), row["margin"])
+        if figure is not None:
+            metadata["figure"] = dg.MarkdownMetadataValue(figure_markdown(figure, row["reason"]))
+        if row["outcome"] == PROMOTED:
+            # Its table has a new row: what is made from it has to be made again.
+            context.log_event(
+                dg.AssetMaterialization(
+                    PRODUCTION_MODEL,
+                    metadata={
+                        "algorithm": row["challenger"],
+                        "model version": row["promoted_version"],
+                        "decision": row["reason"],
+                    },
+                )
+            )
+        return dg.Output(table, metadata=metadata)
+
+    return [challenger_model, challenger_forecasts, ab_test_report]
