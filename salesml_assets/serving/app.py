@@ -28,8 +28,10 @@ from starlette.responses import Response
 
 from salesml_assets.config.loading import load_settings
 from salesml_assets.config.settings import API_KEY, Settings
+from salesml_assets.forecasting.arms import ARMS, CHALLENGER, CHAMPION
 from salesml_assets.forecasting.model.bundle import Bundle
-from salesml_assets.serving.compute import explanations, predictions, series_keys
+from salesml_assets.lake.store import Lakehouse
+from salesml_assets.serving.compute import explanations, predictions, series_keys, series_name
 from salesml_assets.serving.example import example_request
 from salesml_assets.serving.metrics import Metrics
 from salesml_assets.serving.middleware import KEY_HEADER, Guard, TooLargeError
@@ -44,6 +46,7 @@ from salesml_assets.serving.problems import (
     unavailable,
 )
 from salesml_assets.serving.refresh import AwayError, Refresher
+from salesml_assets.serving.routing import ArmWanted, Route, RoutingKey
 from salesml_assets.serving.schemas import (
     Day,
     Explanations,
@@ -55,6 +58,7 @@ from salesml_assets.serving.schemas import (
     Problem,
     SeriesForecast,
 )
+from salesml_assets.serving.served_log import ServedLog
 from salesml_assets.serving.state import Model, State, Stored
 
 LOG = logging.getLogger("salesml.serving")
@@ -118,16 +122,20 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
     state = State()
     metrics = Metrics(state)
     refresher = Refresher(state, settings)
+    served_log = ServedLog(Lakehouse(settings.lake.root, settings.s3), metrics.count_logged)
+    share = settings.ab_test.share
     computers = ThreadPoolExecutor(COMPUTERS, "compute")
     waiting = 0
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(refresher.start, FIRST_LOOK_SECONDS)
+        served_log.start()
         _drain_on_sigterm(state, limits.drain_seconds)
         yield
         refresher.stop()
         computers.shutdown()
+        await asyncio.to_thread(served_log.stop)
 
     app = FastAPI(
         title="Sales forecasts",
@@ -137,7 +145,7 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.serving, app.state.refresher = state, refresher
+    app.state.serving, app.state.refresher, app.state.served_log = state, refresher, served_log
     app.add_middleware(
         Guard,
         state=state,
@@ -145,6 +153,7 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
         key=key,
         max_body_bytes=limits.max_body_bytes,
         timeout=limits.timeout_seconds,
+        served_log=served_log,
     )
     _handle_errors(app)
 
@@ -159,6 +168,28 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
         finally:
             waiting -= 1
 
+    async def by_arms(
+        answer: Callable[..., dict[str, Any]], http: Request, request: PredictionRequest, model: Model, route: Route
+    ) -> dict[str, Any]:
+        """Answers each series by the model of its arm, in the order of the request."""
+        work = partial(answer, request=request, max_series=limits.max_series, max_rows=limits.max_rows)
+        if route.challenger is None:
+            return await compute(partial(work, model.bundle))
+        models = {CHAMPION: model, CHALLENGER: route.challenger.model}
+        versions = {arm: one.version.version for arm, one in models.items()}
+        names = [series_name(model.bundle, series) for series in request.series]
+        arms = [route.arm(name) for name in names]
+        route.note(http.scope, arms, [{"series": name} for name in names], versions, stored=False)
+        items: list[Any] = [None] * len(names)
+        for arm in ARMS:
+            places = [place for place, own in enumerate(arms) if own == arm]
+            if places:
+                made = await compute(partial(work, models[arm].bundle, places=places))
+                for place, item in zip(places, made["items"], strict=True):
+                    items[place] = item | {"arm": arm}
+        route.note(http.scope, arms, items, versions, stored=False)
+        return {"items": items}
+
     @app.get(
         "/forecasts/{series:path}",
         response_model=SeriesForecast,
@@ -169,15 +200,20 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
         operation_id=_ONE,
     )
     async def stored_forecast(
+        http: Request,
         series: str,
         horizon: Annotated[int | None, Query(ge=1, le=366, description="Steps at most; default: all.")] = None,
         as_of: Annotated[
             Day | None, Query(description="The forecasts as they were known on this day; default: the latest.")
         ] = None,
+        wanted: ArmWanted = None,
+        key: RoutingKey = None,
     ) -> Response:
-        stored = _stored(state)
+        stored, route = _stored(state), Route(state, share, wanted, key)
         if as_of is None:
-            found = stored.book.forecast(series, horizon)
+            found, arm = _forecast_by(route, stored, series, horizon)
+            if found is not None:
+                route.note(http.scope, [arm], [found], {}, stored=True)
         else:
             try:
                 found = await compute(partial(refresher.past_forecast, series, as_of, horizon))
@@ -197,14 +233,18 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
         operation_id=_SEVERAL,
     )
     async def stored_forecasts(
+        http: Request,
         series: Annotated[list[str] | None, Query(description="Names; default: all series, page by page.")] = None,
         limit: Annotated[
             int, Query(ge=1, description="Series per page; the setting `serving.max_series` at most.")
         ] = PAGE,
         cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
         horizon: Annotated[int | None, Query(ge=1, le=366, description="Steps at most; default: all.")] = None,
+        wanted: ArmWanted = None,
+        key: RoutingKey = None,
     ) -> Response:
-        book = _stored(state).book
+        stored, route = _stored(state), Route(state, share, wanted, key)
+        book = stored.book
         if limit > limits.max_series:
             raise invalid("limit", f"{limits.max_series} series are allowed on one page")
         if series is not None:
@@ -225,7 +265,10 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
                 following = _cursor_of(page[-1])
                 break
             page.append(name)
-        return _json({"items": [book.forecast(name, horizon) for name in page], "next_cursor": following})
+        answers = [_forecast_by(route, stored, name, horizon) for name in page]
+        items = [found for found, _ in answers if found is not None]
+        route.note(http.scope, [arm for found, arm in answers if found is not None], items, {}, stored=True)
+        return _json({"items": items, "next_cursor": following})
 
     @app.post(
         "/predict",
@@ -236,9 +279,9 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
         openapi_extra=_BODY,
         summary="Forecasts of series with the history and the plans in the request",
     )
-    async def predict(http: Request) -> Response:
-        request, bundle = await _prediction_request(http), _model(state).bundle
-        return _json(await compute(partial(predictions, bundle, request, limits.max_series, limits.max_rows)))
+    async def predict(http: Request, wanted: ArmWanted = None, key: RoutingKey = None) -> Response:
+        request, model = await _prediction_request(http), _model(state)
+        return _json(await by_arms(predictions, http, request, model, Route(state, share, wanted, key)))
 
     @app.post(
         "/explain",
@@ -249,9 +292,9 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
         openapi_extra=_BODY,
         summary="What drives these forecasts: shares in words that add up",
     )
-    async def explain(http: Request) -> Response:
-        request, bundle = await _prediction_request(http), _model(state).bundle
-        return _json(await compute(partial(explanations, bundle, request, limits.max_series, limits.max_rows)))
+    async def explain(http: Request, wanted: ArmWanted = None, key: RoutingKey = None) -> Response:
+        request, model = await _prediction_request(http), _model(state)
+        return _json(await by_arms(explanations, http, request, model, Route(state, share, wanted, key)))
 
     @app.get(
         "/models",
@@ -317,6 +360,18 @@ def _stored(state: State) -> Stored:
     if state.stored is None:
         raise unavailable("There are no stored forecasts yet.")
     return state.stored
+
+
+def _forecast_by(route: Route, stored: Stored, series: str, horizon: int | None) -> tuple[dict[str, Any] | None, str]:
+    """The stored forecasts of a series and their arm; the challenger may have none yet."""
+    if route.challenger is None:
+        return stored.book.forecast(series, horizon), CHAMPION
+    if route.arm(series) == CHALLENGER and route.challenger.stored is not None:
+        found = route.challenger.stored.book.forecast(series, horizon)
+        if found is not None:
+            return found | {"arm": CHALLENGER}, CHALLENGER
+    found = stored.book.forecast(series, horizon)
+    return (found | {"arm": CHAMPION} if found is not None else None), CHAMPION
 
 
 async def _prediction_request(request: Request) -> PredictionRequest:

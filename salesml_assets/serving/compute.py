@@ -22,7 +22,9 @@ from salesml_assets.serving.words import RULES, group_of, label_of
 _ABOUT = ("unique_id", "origin", "horizon", "ds", BASE)
 
 
-def predictions(bundle: Bundle, request: PredictionRequest, max_series: int, max_rows: int) -> dict[str, Any]:
+def predictions(
+    bundle: Bundle, request: PredictionRequest, max_series: int, max_rows: int, places: Sequence[int] | None = None
+) -> dict[str, Any]:
     """Answers /predict.
 
     Args:
@@ -30,6 +32,7 @@ def predictions(bundle: Bundle, request: PredictionRequest, max_series: int, max
         request: The request.
         max_series: Series that are allowed.
         max_rows: Steps of history that are allowed, missing ones included.
+        places: Places of the series that are wanted; default: all.
 
     Returns:
         What `schemas.Predictions` describes.
@@ -37,20 +40,22 @@ def predictions(bundle: Bundle, request: PredictionRequest, max_series: int, max
     Raises:
         ProblemError: A field of the request is wrong.
     """
-    rows = panel_rows(bundle, request, max_series, max_rows)
+    rows = panel_rows(bundle, request, max_series, max_rows, places)
     made = _finite(forecast(bundle, rows))
-    horizon = len(made) // len(request.series)
+    horizon = len(made) // (len(request.series) if places is None else len(places))
     return {"items": [_forecasts(part) for part in made.iter_slices(horizon)]}
 
 
-def explanations(bundle: Bundle, request: PredictionRequest, max_series: int, max_rows: int) -> dict[str, Any]:
+def explanations(
+    bundle: Bundle, request: PredictionRequest, max_series: int, max_rows: int, places: Sequence[int] | None = None
+) -> dict[str, Any]:
     """Answers /explain: arguments and errors as for `predictions`.
 
     Returns:
         What `schemas.Explanations` describes. What changes a forecast after the model (closed days, series that are
         too short, nothing below zero) is a group of its own, so that all amounts add up to the forecast.
     """
-    rows = panel_rows(bundle, request, max_series, max_rows)
+    rows = panel_rows(bundle, request, max_series, max_rows, places)
     made, shares = _finite(forecast(bundle, rows)), explain(bundle.model, rows)
     raw = bundle.model.predict(rows)
     features = [name for name in shares.columns if name not in _ABOUT]
@@ -66,21 +71,23 @@ def explanations(bundle: Bundle, request: PredictionRequest, max_series: int, ma
     steps = []
     for number, day in enumerate(made["ds"]):
         entries = []
-        for group, places in groups.items():
-            shown = sorted((p for p in places if amounts[number, p]), key=lambda p: -abs(amounts[number, p]))
+        for group, columns in groups.items():
+            shown = sorted((p for p in columns if amounts[number, p]), key=lambda p: -abs(amounts[number, p]))
             parts = [{"feature": words[place], "amount": float(amounts[number, place])} for place in shown]
-            entries.append({"group": group, "amount": float(amounts[number, places].sum()), "parts": parts})
+            entries.append({"group": group, "amount": float(amounts[number, columns].sum()), "parts": parts})
         if not is_model[number]:
             entries.append({"group": RULES, "amount": float(yhat[number] - raw[number]), "parts": []})
         steps.append(
             {"ds": day.isoformat(), "yhat": float(yhat[number]), "base": float(base[number]), "contributions": entries}
         )
-    horizon = len(made) // len(request.series)
+    horizon = len(made) // (len(request.series) if places is None else len(places))
     each = enumerate(made.iter_slices(horizon))
     return {"items": [_about(part) | {"steps": steps[at * horizon : (at + 1) * horizon]} for at, part in each]}
 
 
-def panel_rows(bundle: Bundle, request: PredictionRequest, max_series: int, max_rows: int) -> pl.DataFrame:
+def panel_rows(
+    bundle: Bundle, request: PredictionRequest, max_series: int, max_rows: int, places: Sequence[int] | None = None
+) -> pl.DataFrame:
     """The rows of the panel to forecast, in the order of the request's series and of their steps.
 
     Raises:
@@ -93,10 +100,10 @@ def panel_rows(bundle: Bundle, request: PredictionRequest, max_series: int, max_
         raise invalid("horizon", f"the model forecasts {bundle.horizon} steps")
     names: dict[str, int] = {}
     past, future, room = [], [], max_rows
-    for place, series in enumerate(request.series):
-        field = f"series.{place}"
+    for place in range(len(request.series)) if places is None else places:
+        series, field = request.series[place], f"series.{place}"
         keys = _keys(bundle, series, f"{field}.keys")
-        name = "/".join(series.keys[key] for key in bundle.series_keys)
+        name = series_name(bundle, series)
         if names.setdefault(name, place) != place:
             raise invalid(f"{field}.keys", f"the same series as series.{names[name]}")
         # The name is the order of the rows, and a series does not depend on its name: a number keeps the order.
@@ -116,6 +123,11 @@ def series_keys(bundle: Bundle) -> tuple[tuple[str, ...], tuple[str, ...]]:
     model = bundle.model
     known = model.encoder.columns.keys if isinstance(model, Learned) else ()
     return bundle.series_keys, tuple(key for key in known if key not in bundle.series_keys)
+
+
+def series_name(bundle: Bundle, series: SeriesInput) -> str:
+    """The name of a series; keys that it lacks are empty."""
+    return "/".join(series.keys.get(key, "") for key in bundle.series_keys)
 
 
 def _keys(bundle: Bundle, series: SeriesInput, field: str) -> dict[str, str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -42,6 +42,20 @@ class Metrics:
             "salesml_serving_requests", "Requests by their answer.", ["route", "status"], registry=registry
         )
         self._errors = Counter("salesml_serving_errors", "Requests that failed, by kind.", ["kind"], registry=registry)
+        self._arms = Counter(
+            "salesml_serving_arm_requests",
+            "Requests during an A/B test by the model that answered.",
+            ["arm"],
+            registry=registry,
+        )
+        self._logged = Counter(
+            "salesml_serving_predictions_logged", "Rows of served predictions written to the lake.", registry=registry
+        )
+        self._dropped = Counter(
+            "salesml_serving_predictions_dropped",
+            "Rows of served predictions that were dropped, because too many waited or the lake was away at the end.",
+            registry=registry,
+        )
         if MULTIPROCESS_VARIABLE in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
@@ -56,6 +70,16 @@ class Metrics:
     def count_error(self, kind: str) -> None:
         """Counts a failed request by the kind of its problem."""
         self._errors.labels(kind).inc()
+
+    def count_arms(self, arms: Collection[str]) -> None:
+        """Counts a request for each of the models that answered it."""
+        for arm in arms:
+            self._arms.labels(arm).inc()
+
+    def count_logged(self, written: int, dropped: int) -> None:
+        """Counts rows of served predictions."""
+        self._logged.inc(written)
+        self._dropped.inc(dropped)
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""
@@ -82,6 +106,15 @@ class _StateCollector(Collector):
             float(bool(state.broken)),
         )
         yield _gauge("model_swaps", "Models loaded since the start of the process.", float(state.swaps))
+        yield _gauge(
+            "challenger_broken", "1 while a challenger is refused, else 0.", float(bool(state.challenger_broken))
+        )
+        if state.challenger is not None:
+            yield _gauge(
+                "challenger_version",
+                "Number of the challenger that answers its share of the requests.",
+                float(state.challenger.model.version.version),
+            )
         if model is not None:
             yield _gauge("model_version", "Version that answers.", float(model.version.version))
             info = GaugeMetricFamily("salesml_serving_model_info", "1 for its algorithm.", labels=["algorithm"])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from salesml_assets.serving.metrics import Metrics
+    from salesml_assets.serving.served_log import ServedLog
     from salesml_assets.serving.state import State
 
 LOG = logging.getLogger("salesml.serving.requests")
@@ -46,12 +47,20 @@ class Guard:
         key: The API key; None: everybody may ask.
         max_body_bytes: Maximum size of a body.
         timeout: Seconds after which a request is given up.
+        served_log: Where the answers of an A/B test are noted.
     """
 
     def __init__(
-        self, app: ASGIApp, state: State, metrics: Metrics, key: str | None, max_body_bytes: int, timeout: float
+        self,
+        app: ASGIApp,
+        state: State,
+        metrics: Metrics,
+        key: str | None,
+        max_body_bytes: int,
+        timeout: float,
+        served_log: ServedLog,
     ) -> None:
-        self._app, self._state, self._metrics = app, state, metrics
+        self._app, self._state, self._metrics, self._served_log = app, state, metrics, served_log
         self._key = key.encode() if key else None
         self._max_bytes, self._timeout = max_body_bytes, timeout
 
@@ -105,6 +114,14 @@ class Guard:
             if "problem" in scope:
                 fields["problem"] = scope["problem"]
                 self._metrics.count_error(scope["problem"])
+            if "served" in scope:
+                test, served = scope["served"]
+                arms = sorted({one.arm for one in served})
+                fields |= {"ab_test": test, "arms": arms}
+                self._metrics.count_arms(arms)
+                self._served_log.add(
+                    test, served, request_id=request_id, route=route, status=status, milliseconds=1000 * seconds
+                )
             if self._state.model:
                 fields["model_version"] = self._state.model.version.version
             LOG.info("request", extra={"fields": fields})

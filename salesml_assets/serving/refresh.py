@@ -12,16 +12,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from salesml_assets.config.settings import Settings
+from salesml_assets.forecasting.challenger import running_test
 from salesml_assets.forecasting.model.bundle import Bundle
 from salesml_assets.forecasting.versions import Version, all_versions, read_version
 from salesml_assets.lake.facts import last_write, written_versions
 from salesml_assets.lake.files import Files
 from salesml_assets.lake.store import Lakehouse
-from salesml_assets.names import DRIFT_REPORT, FORECASTS, PRODUCTION_MODEL
+from salesml_assets.names import (
+    AB_TEST_REPORT,
+    CHALLENGER_FORECASTS,
+    CHALLENGER_MODEL,
+    DRIFT_REPORT,
+    FORECASTS,
+    PRODUCTION_MODEL,
+)
 from salesml_assets.serving.book import COLUMNS, Book
 from salesml_assets.serving.example import try_out
 from salesml_assets.serving.local_copy import LocalCopy
-from salesml_assets.serving.state import Model, State, Stored
+from salesml_assets.serving.state import Challenger, Model, State, Stored
 from salesml_assets.text import masked
 
 LOG = logging.getLogger("salesml.serving")
@@ -69,7 +77,9 @@ class Refresher:
         self._lake = Lakehouse(settings.lake.root, settings.s3)
         self._files = Files(settings.lake.root, settings.s3)
         self._copy = LocalCopy(settings.serving.cache, settings.lake.root)
+        self._tests = settings.tests_challengers
         self._seen: dict[str, tuple[str, int]] = {}
+        self._seen_test: list[tuple[str, int] | None] = []
         self._cutoffs: dict[int, dt.date | None] = {}
         self._stop, self._lock = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._run, name="refresh", daemon=True)
@@ -99,6 +109,7 @@ class Refresher:
                 self._try("model", self._look_at_model),
                 self._try("forecasts", self._look_at_forecasts),
                 self._try("drift", self._look_at_drift),
+                *([self._try("A/B test", self._look_at_test)] if self._tests else []),
             ]
             self._state.lake_up = all(answered)
 
@@ -159,12 +170,9 @@ class Refresher:
         Raises:
             AwayError: There was a table, and there is none now.
         """
-        table = self._lake.find(name)
-        if table is None:
-            if name in self._seen:
-                raise AwayError(f"the table {name} is gone")
-            return None
-        found = (str(table.metadata().id), table.version())
+        found = self._table(name)
+        if found is None and name in self._seen:
+            raise AwayError(f"the table {name} is gone")
         return found if found != self._seen.get(name) else None
 
     def _look_at_model(self) -> None:
@@ -232,6 +240,54 @@ class Refresher:
         ratios = tests.group_by("kind").agg((pl.col("effect") / pl.col("min_effect")).max().alias("ratio")).sort("kind")
         self._state.drift = {kind: float(ratio) for kind, ratio in ratios.drop_nulls().iter_rows()}
         self._seen[DRIFT_REPORT] = found
+
+    def _look_at_test(self) -> None:
+        """Takes or leaves the challenger; one that cannot be used leaves all requests to the model in production."""
+        state = self._state
+        found = [self._table(name) for name in (PRODUCTION_MODEL, AB_TEST_REPORT, CHALLENGER_MODEL)]
+        forecasts = self._table(CHALLENGER_FORECASTS)
+        if [*found, forecasts] == self._seen_test:
+            return
+        test = running_test(self._lake)
+        if test is None:
+            state.challenger, state.challenger_broken = None, ""
+        else:
+            before, version = state.challenger, test.challenger
+            same = before is not None and before.model.version == version
+            model = before.model if before is not None and same else self._challenger(version)
+            stored = before.stored if before is not None and same else None
+            if model is None:
+                state.challenger = None
+            else:
+                if forecasts is not None and (stored is None or stored.table != forecasts):
+                    mine = pc.field("model_version") == version.version
+                    book = Book.of(self._lake.batches(CHALLENGER_FORECASTS, COLUMNS, mine, forecasts[1]))
+                    written_at = last_write(self._lake, CHALLENGER_FORECASTS).timestamp
+                    stored = Stored(book, forecasts, written_at) if book.names else None
+                state.challenger = Challenger(test.number, model, stored, test.salt)
+        self._seen_test = [*found, forecasts]
+
+    def _challenger(self, version: Version) -> Model | None:
+        """A challenger that has been tried out; None if it is broken."""
+        state = self._state
+        try:
+            bundle = self._tried(_Recorder(self._files), version)
+        except AwayError:
+            raise
+        except Exception as error:  # a broken model fails in any way; the one in production answers
+            reason = masked(f"challenger {version.version}: {type(error).__name__}: {error}".partition("\n")[0])
+            if reason != state.challenger_broken:
+                LOG.error("a broken challenger is refused", extra={"fields": {"reason": reason}})
+            state.challenger_broken = reason
+            return None
+        state.challenger_broken = ""
+        LOG.info("challenger loaded", extra={"fields": {"challenger": version.version, "algorithm": version.algorithm}})
+        return Model(version, bundle, "lake")
+
+    def _table(self, name: str) -> tuple[str, int] | None:
+        """Id and version of a table; None where there is none."""
+        table = self._lake.find(name)
+        return (str(table.metadata().id), table.version()) if table is not None else None
 
     def _start_from_copy(self) -> None:
         state = self._state

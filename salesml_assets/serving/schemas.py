@@ -77,12 +77,16 @@ class Step(BaseModel):
     hi95: float = Field(description="Upper bound of the 95 % interval.")
 
 
+_ARM = "Which model answered: champion or challenger, whose versions are numbered apart. Only during an A/B test."
+
+
 class SeriesForecast(BaseModel):
     """The forecasts of one series."""
 
     series: str = Field(description="Name of the series: its keys joined by `/`.")
+    arm: str | None = Field(None, description=_ARM)
     model: str = Field(description="Algorithm, or the fallback of a series that is too short.")
-    model_version: int = Field(description="Version of the production model.")
+    model_version: int = Field(description="Version of the production model, or of the challenger.")
     cutoff: dt.date = Field(description="Last step that was known.")
     steps: list[Step] = Field(description="One entry per step, ascending.")
 
@@ -128,6 +132,7 @@ class ExplainedSeries(BaseModel):
     """The explanation of one series' forecasts."""
 
     series: str
+    arm: str | None = Field(None, description=_ARM)
     model: str
     model_version: int
     cutoff: dt.date

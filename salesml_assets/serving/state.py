@@ -40,6 +40,23 @@ class Stored:
     written_at: dt.datetime
 
 
+@dataclass(frozen=True)
+class Challenger:
+    """The model that an A/B test compares with the one in production.
+
+    Attributes:
+        test: Number of the test.
+        model: The model, which has been tried out.
+        stored: Its stored forecasts; None before the first ones.
+        salt: What draws its series: the same on each replica, another one for the next test.
+    """
+
+    test: int
+    model: Model
+    stored: Stored | None
+    salt: str
+
+
 @dataclass
 class State:
     """The state of a process.
@@ -50,6 +67,8 @@ class State:
         versions: All versions of the production model, oldest first.
         drift: Largest effect over its minimum by kind, as last measured.
         lake_up: Whether the lake answered the last look.
+        challenger: The model that is tested; None while nothing is tested, or it cannot be used.
+        challenger_broken: Why the challenger is refused; empty while it is not.
         broken: Why the newest version is refused; empty while it is not.
         swaps: Models loaded since the start.
         draining: Whether the process has been told to stop.
@@ -59,6 +78,8 @@ class State:
     stored: Stored | None = None
     versions: list[Version] = field(default_factory=list)
     drift: dict[str, float] = field(default_factory=dict)
+    challenger: Challenger | None = None
+    challenger_broken: str = ""
     lake_up: bool = False
     broken: str = ""
     swaps: int = 0

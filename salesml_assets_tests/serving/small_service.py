@@ -17,6 +17,7 @@ from salesml_assets.config.settings import (
     ServingSettings,
     Settings,
 )
+from salesml_assets.forecasting.challenger import Plan, with_challenger
 from salesml_assets.forecasting.features import add_features, feature_spec
 from salesml_assets.forecasting.folds import rolling_folds
 from salesml_assets.forecasting.intervals import bound_names
@@ -26,9 +27,19 @@ from salesml_assets.forecasting.model.models import Baseline, Learned, Model
 from salesml_assets.forecasting.model.predict import forecast
 from salesml_assets.forecasting.model.regressors import Trees
 from salesml_assets.forecasting.panel import PanelPlan, expand
+from salesml_assets.forecasting.production import version_row
+from salesml_assets.forecasting.recipe import Recipe
+from salesml_assets.forecasting.versions import latest_version
 from salesml_assets.lake.files import Files
 from salesml_assets.lake.store import Lakehouse
-from salesml_assets.names import DRIFT_REPORT, FORECASTS, PRODUCTION_MODEL, SALES_SERIES
+from salesml_assets.names import (
+    CHALLENGER_FORECASTS,
+    CHALLENGER_MODEL,
+    DRIFT_REPORT,
+    FORECASTS,
+    PRODUCTION_MODEL,
+    SALES_SERIES,
+)
 from salesml_assets_tests.forecasting.small_lake import small_series
 
 HORIZON = 7
@@ -177,3 +188,27 @@ def make_lake(settings: Settings) -> Bundle:
 def other_model(bundle: Bundle, version: int) -> Bundle:
     """A model of another kind, as the next version."""
     return replace(bundle, model=Baseline("seasonal_naive"), algorithm="seasonal_naive", version=version)
+
+
+def start_test(settings: Settings, bundle: Bundle) -> None:
+    """Makes a bundle the challenger of A/B test 1, which forecasts 1.0 for every step.
+
+    Args:
+        settings: The settings.
+        bundle: The model, with the number of the challenger.
+    """
+    lake, files = Lakehouse(settings.lake.root), Files(settings.lake.root)
+    serving = latest_version(lake)
+    assert serving is not None
+    folder = f"challenger-{bundle.version}-run"
+    write_bundle(bundle, lambda content, name: files.write(content, PRODUCTION_MODEL, folder, name))
+    plan = Plan(
+        reason="", recipe=Recipe(algorithm=bundle.algorithm), test=1, started=bundle.cutoff, champion=serving.recipe
+    )
+    row = version_row(bundle, files.path(PRODUCTION_MODEL, folder))
+    lake.write_polars(with_challenger(lake, row, plan), CHALLENGER_MODEL)
+    made = lake.read_polars(FORECASTS).with_columns(
+        yhat=1.0, lo80=0.5, hi80=1.5, lo95=0.2, hi95=2.0, model=pl.lit(bundle.algorithm),
+        model_version=pl.lit(bundle.version, pl.Int32),
+    )  # fmt: skip
+    lake.write_polars(made, CHALLENGER_FORECASTS)
