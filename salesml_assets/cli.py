@@ -138,6 +138,32 @@ def config(
 
 
 @app.command()
+def explain(
+    series: Annotated[str, typer.Argument(help="Name of the series: its keys joined by `/`.")],
+    day: Annotated[
+        str | None,
+        typer.Option(metavar="YYYY-MM-DD", help="The step; default: the one with the highest forecast."),
+    ] = None,
+) -> None:
+    """Show why a forecast is what it is: what each group of features adds, up to the forecast."""
+    from salesml_assets.forecasting.explanations.gather import explain_series
+    from salesml_assets.forecasting.versions import latest_version, read_version
+    from salesml_assets.lake.export import lake_of
+    from salesml_assets.lake.files import Files
+    from salesml_assets.lake.store import LakeError
+    from salesml_assets.reporting.explained import waterfall_text
+
+    enter_project()
+    settings = load_settings()
+    lake = lake_of(settings)
+    newest = latest_version(lake)
+    if newest is None:
+        raise LakeError("There is no production model yet: run `salesml run` first.")
+    bundle = read_version(Files(settings.lake.root, settings.s3), newest)
+    typer.echo(waterfall_text(explain_series(lake, bundle, series), day))
+
+
+@app.command()
 def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 3000) -> None:
     """Open the Dagster UI on the state of this project; ends with Ctrl-C."""
     import dagster as dg

@@ -4,6 +4,7 @@ import dagster as dg
 
 from salesml_assets.assets.ab_test import ab_test_assets
 from salesml_assets.assets.evaluation import evaluation_assets
+from salesml_assets.assets.explanations import explanation_assets
 from salesml_assets.assets.features import feature_assets
 from salesml_assets.assets.ingestion import ingestion_assets
 from salesml_assets.assets.models import model_assets
@@ -39,6 +40,7 @@ def definitions(settings: Settings) -> dg.Definitions:
         *production_assets(settings),
         *ab_test_assets(settings),
         *registry_assets(settings),
+        *explanation_assets(settings),
         *report_assets(settings),
         *monitoring_assets(settings),
     ]

@@ -15,6 +15,7 @@ from salesml_assets.names import (
     AB_TEST_FILE,
     AB_TEST_REPORT,
     DRIFT_WEEK_TAG,
+    EXPLANATIONS,
     FORECAST_ACCURACY,
     FORECASTS,
     MODEL_COMPARISON,
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
     from salesml_assets.reporting.data import ABTest
     from salesml_assets.reporting.gather import Source
 
-SHOWN = (QUARANTINED_SALES, SALES_SERIES, MODEL_COMPARISON, PRODUCTION_MODEL, FORECASTS, FORECAST_ACCURACY)
+SHOWN = (
+    QUARANTINED_SALES, SALES_SERIES, MODEL_COMPARISON, PRODUCTION_MODEL, FORECASTS, FORECAST_ACCURACY, EXPLANATIONS,
+)  # fmt: skip
 MAX_EVALUATIONS = 20  # of each check, and versions of its table, that are read
 EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 

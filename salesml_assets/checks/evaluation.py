@@ -3,11 +3,15 @@
 from collections.abc import Iterator
 
 import dagster as dg
+import polars as pl
+import pyarrow.compute as pc
 
 from salesml_assets.checks.base import WARN, Finding, table_checks
 from salesml_assets.config.settings import Settings
 from salesml_assets.lake.store import Lakehouse
+from salesml_assets.names import EXPLANATIONS, FORECASTS
 
+MAX_DIFFERENCE = 1e-6  # relative, of sums of shares from forecasts
 LEVELS = {"coverage80": 0.80, "coverage95": 0.95}
 
 
@@ -24,7 +28,13 @@ def evaluation_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
             measure_comparison,
             settings,
             blocking=("metrics_finite",),
-        )
+        ),
+        table_checks(
+            EXPLANATIONS,
+            {"adds_up": "The shares of each explained forecast add up to the forecast that is published."},
+            measure_explanations,
+            settings,
+        ),
     ]
 
 
@@ -68,4 +78,22 @@ def measure_comparison(lake: Lakehouse, settings: Settings) -> Iterator[Finding]
         {"algorithm": best, **measured, "tolerance": settings.checks.coverage_tolerance},
         WARN,
         f"coverage is off: {off}",
+    )
+
+
+def measure_explanations(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
+    """Sums of shares against the table of forecasts."""
+    local = lake.read_polars(EXPLANATIONS, ["unique_id", "ds", "amount"], pc.field("kind") == "local")
+    sums = local.group_by("unique_id", "ds").agg(pl.col("amount").sum())
+    names = pc.field("unique_id").isin(sums["unique_id"].unique().to_list())
+    made = lake.read_polars(FORECASTS, ["unique_id", "ds", "yhat"], names)
+    both = sums.join(made, on=["unique_id", "ds"], how="full", coalesce=True)
+    off = (pl.col("amount") - pl.col("yhat")).abs() / pl.col("yhat").abs().clip(lower_bound=1.0)
+    distances = both.select(off.fill_null(float("inf")))["amount"].to_list()
+    largest = max(distances, default=0.0)
+    yield Finding(
+        "adds_up",
+        largest <= MAX_DIFFERENCE,
+        {"forecasts": len(distances), "largest difference": largest if largest < float("inf") else "not forecast"},
+        description="the explanations are not those of the published forecasts: materialize `explanations` again",
     )

@@ -11,6 +11,9 @@ from salesml_assets.forecasting.features import FeatureSpec, row_mean
 SEASONAL_LAGS = 4
 WEEKDAY_WEEKS = (8, 13)
 BOUND = 10.0  # of ratios
+# What a feature tells a model, in a planner's words.
+RECENT, SELDOM, WEEKDAY, YEAR = "Recent level", "How often it sells", "Weekday", "Time of the year"
+SIZE, AHEAD = "Size of the series", "How far ahead"
 
 
 @dataclass(frozen=True)
@@ -21,11 +24,13 @@ class Feature:
         name: Column of the panel.
         value: Its value from the columns that `panel.expand` looks up; never null.
         label: Its meaning in words; `{step}`, `{steps}` and `{season}` stand for day or week and what they belong to.
+        group: The group of features that explanations add it up with.
     """
 
     name: str
     value: pl.Expr
     label: str
+    group: str
 
 
 def seasonal_lags(spec: FeatureSpec) -> range:
@@ -52,7 +57,7 @@ def panel_features(spec: FeatureSpec) -> list[Feature]:
         spec: The definition of the features.
     """
     return [
-        Feature("f_horizon", pl.col("horizon"), "How far ahead"),
+        Feature("f_horizon", pl.col("horizon"), "How far ahead", AHEAD),
         *_recent_sales(spec),
         *_seasons(spec),
         *_calendar(),
@@ -60,8 +65,22 @@ def panel_features(spec: FeatureSpec) -> list[Feature]:
     ]
 
 
-def _amount(name: str, column: str, spec: FeatureSpec, label: str) -> Feature:
-    return Feature(name, pl.coalesce(column, usual(spec)) / pl.col("scale"), label)
+def planned_group(name: str) -> str:
+    """The group of a covariate known in advance.
+
+    >>> planned_group("promo")
+    'Planned: promo'
+    """
+    return f"Planned: {name}"
+
+
+def short_season_group(spec: FeatureSpec) -> str:
+    """The group of the short season: of days it is the week, of weeks the year."""
+    return YEAR if spec.weekly else WEEKDAY
+
+
+def _amount(name: str, column: str, spec: FeatureSpec, label: str, group: str = RECENT) -> Feature:
+    return Feature(name, pl.coalesce(column, usual(spec)) / pl.col("scale"), label, group)
 
 
 def _level(spec: FeatureSpec) -> pl.Expr:
@@ -80,13 +99,13 @@ def _recent_sales(spec: FeatureSpec) -> list[Feature]:
         _amount("f_ewm_slow", "ewm_slow", spec, "Smoothed sales over months"),
         _amount("f_median", "median", spec, "Median of recent sales"),
         _amount("f_largest", "largest", spec, "Largest recent sale"),
-        Feature("f_spread", pl.coalesce("spread", pl.lit(0.0)) / scale, "Spread of recent sales"),
+        Feature("f_spread", pl.coalesce("spread", pl.lit(0.0)) / scale, "Spread of recent sales", RECENT),
         _amount("f_mean_sold", "mean_sold", spec, "Sales on {steps} with a sale"),
-        Feature("f_zero_share", pl.col("zero_share").fill_null(0.0), "Share of {steps} without a sale"),
-        Feature("f_zero_share_long", zero_share_long, "Share of {steps} without a sale, over months"),
-        Feature("f_since_sale", since_sale, "Time since the last sale"),
-        Feature("f_level", scale.log(), "Size of the series"),
-        Feature("f_momentum", momentum.clip(-BOUND, BOUND), "Recent trend"),
+        Feature("f_zero_share", pl.col("zero_share").fill_null(0.0), "Share of {steps} without a sale", SELDOM),
+        Feature("f_zero_share_long", zero_share_long, "Share of {steps} without a sale, over months", SELDOM),
+        Feature("f_since_sale", since_sale, "Time since the last sale", SELDOM),
+        Feature("f_level", scale.log(), "Size of the series", SIZE),
+        Feature("f_momentum", momentum.clip(-BOUND, BOUND), "Recent trend", RECENT),
     ]
 
 
@@ -94,39 +113,40 @@ def _seasons(spec: FeatureSpec) -> list[Feature]:
     scale, lags = pl.col("scale"), [f"_season_{k}" for k in seasonal_lags(spec)]
     mean = pl.coalesce(row_mean([pl.col(name) for name in lags]), usual(spec)) / scale
     labels = {1: "Same {season}, last known"}
+    season = short_season_group(spec)
     found = [
-        _amount(f"f_season_{k}", name, spec, labels.get(k, f"Same {{season}}, {k} back"))
+        _amount(f"f_season_{k}", name, spec, labels.get(k, f"Same {{season}}, {k} back"), season)
         for k, name in enumerate(lags, 1)
     ]
-    found.append(Feature("f_season_mean", mean, "Same {season}, mean of the last"))
+    found.append(Feature("f_season_mean", mean, "Same {season}, mean of the last", season))
     if spec.weekly:
         found += [
-            _amount("f_season_before", "_season_before", spec, "Week before, a year ago"),
-            _amount("f_season_after", "_season_after", spec, "Week after, a year ago"),
+            _amount("f_season_before", "_season_before", spec, "Week before, a year ago", YEAR),
+            _amount("f_season_after", "_season_after", spec, "Week after, a year ago", YEAR),
         ]
     else:
         index = pl.coalesce(f"_on_weekday_{WEEKDAY_WEEKS[0]}", usual(spec)) / _level(spec)
         found += [
-            _amount(f"f_weekday_{n}", f"_on_weekday_{n}", spec, f"Mean of that weekday over {n} weeks")
+            _amount(f"f_weekday_{n}", f"_on_weekday_{n}", spec, f"Mean of that weekday over {n} weeks", WEEKDAY)
             for n in WEEKDAY_WEEKS
         ]
-        found.append(Feature("f_weekday_index", index.clip(-BOUND, BOUND), "Strength of the weekday"))
+        found.append(Feature("f_weekday_index", index.clip(-BOUND, BOUND), "Strength of the weekday", WEEKDAY))
     known = pl.col("_year_ratio")
     return [
         *found,
-        Feature("f_year_ratio", known.fill_null(1.0), "Same time last year"),
-        Feature("f_year_smooth", pl.col("_year_smooth").fill_null(1.0), "Season last year, smoothed"),
-        Feature("f_has_year", known.is_not_null(), "A year of history is there"),
+        Feature("f_year_ratio", known.fill_null(1.0), "Same time last year", YEAR),
+        Feature("f_year_smooth", pl.col("_year_smooth").fill_null(1.0), "Season last year, smoothed", YEAR),
+        Feature("f_has_year", known.is_not_null(), "A year of history is there", YEAR),
     ]
 
 
 def _calendar() -> list[Feature]:
     day = pl.col("ds").dt
     return [
-        Feature("f_day_of_week", day.weekday(), "Day of the week"),
-        Feature("f_day_of_month", day.day(), "Day of the month"),
-        Feature("f_day_of_year", day.ordinal_day(), "Time of the year"),
-        Feature("f_month", day.month(), "Month"),
+        Feature("f_day_of_week", day.weekday(), "Day of the week", WEEKDAY),
+        Feature("f_day_of_month", day.day(), "Day of the month", YEAR),
+        Feature("f_day_of_year", day.ordinal_day(), "Time of the year", YEAR),
+        Feature("f_month", day.month(), "Month", YEAR),
     ]
 
 
@@ -136,14 +156,15 @@ def _planned(spec: FeatureSpec) -> list[Feature]:
     for name in spec.numbers:
         target, recent = pl.col(f"_{name}_target"), pl.col(f"_{name}_recent")
         like = pl.when(target > 0).then(f"_{name}_on").otherwise(f"_{name}_off")
-        words = name[:1].upper() + name[1:].replace("_", " ")
-        values.append(Feature(f"f_{name}", pl.coalesce(target, recent, pl.lit(0.0)), words))
-        recents.append(Feature(f"f_{name}_recent", recent.fill_null(0.0), f"{words}, recent level"))
+        words, group = name[:1].upper() + name[1:].replace("_", " "), planned_group(name)
+        values.append(Feature(f"f_{name}", pl.coalesce(target, recent, pl.lit(0.0)), words, group))
+        recents.append(Feature(f"f_{name}_recent", recent.fill_null(0.0), f"{words}, recent level", group))
         likes.append(
             Feature(
                 f"f_{name}_like",
                 pl.coalesce(like, usual(spec)) / pl.col("scale"),
                 f"{words}, sales at the planned value",
+                group,
             )
         )
     return [*values, *recents, *likes]

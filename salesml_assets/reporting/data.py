@@ -16,6 +16,8 @@ from typing import TypedDict
 import numpy as np
 import pandas as pd
 
+from salesml_assets.forecasting.explanations.columns import SCHEMA
+
 STEPS = {"D": ("day", "days"), "W": ("week", "weeks")}
 
 
@@ -134,6 +136,7 @@ REQUIRED_COLUMNS = {
     "total_backtest": ("fold", "ds", "yhat"),
     "total_future": ("ds", "yhat"),
     "checks": ("check", "passed", "severity", "detail"),
+    "explanations": tuple(SCHEMA.names()),
     "realised": ("model_version", "first", "last", "wape", "bias", "baseline_wape", "volume"),
 }
 
@@ -187,6 +190,7 @@ class ReportData:
         realised: Error of each model version's past forecasts: `model_version`, `first` and `last` week of their
             steps, `wape`, `bias`, `baseline_wape`, `volume`; the last version last.
         ab_test: The latest A/B test.
+        explanations: The table `explanations` (`forecasting.explanations.columns`); its features in words.
     """
 
     title: str
@@ -223,6 +227,7 @@ class ReportData:
     started_by: str | None = None
     realised: pd.DataFrame = field(default_factory=partial(_empty, "realised"))
     ab_test: ABTest | None = None
+    explanations: pd.DataFrame = field(default_factory=partial(_empty, "explanations"))
 
     def __post_init__(self) -> None:
         """Refuses what cannot be shown."""

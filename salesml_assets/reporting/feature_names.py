@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from salesml_assets.forecasting.feature_words import in_words
 from salesml_assets.forecasting.features import FeatureSpec
 from salesml_assets.forecasting.panel_features import panel_features
 from salesml_assets.reporting.formats import sentence
@@ -29,15 +30,15 @@ def feature_label(name: str, step: str = "day") -> str:
     >>> feature_label("c_campaign_hot_flyer")
     'Campaign: flyer'
     """
-    words = {"step": step, "steps": f"{step}s", "season": "weekday" if step == "day" else "week of the year"}
-    if name in (labels := _labels(step != "day")):
-        return labels[name].format(**words)
+    weekly = step != "day"
+    if name in (labels := _labels(weekly)):
+        return in_words(labels[name], weekly)
     if name in _KEYS:
         return _KEYS[name]
     bare = _PREFIX.sub("", name)
     for pattern, text in _PATTERNS:
         if match := re.fullmatch(pattern, bare):
-            return text.format(count=match.group(1), **words)
+            return in_words(text.replace("{count}", match.group(1)), weekly)
     covariate, hot, label = bare.partition("_hot_")
     if hot:
         return f"{sentence(clean(covariate, 40))}: {clean(label, 40)}"

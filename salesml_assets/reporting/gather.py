@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from salesml_assets.config.settings import Settings
 from salesml_assets.lake.aggregate import Partial, counted
 from salesml_assets.names import (
+    EXPLANATIONS,
     FALLBACK,
     FORECAST_ACCURACY,
     FORECASTS,
@@ -125,6 +126,7 @@ def report_data(
         started_by=started_by,
         realised=realised_error(lake.read_polars(FORECAST_ACCURACY)),
         ab_test=ab_test,
+        explanations=lake.read_polars(EXPLANATIONS).to_pandas(),
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from salesml_assets.reporting.data import ReportData
+from salesml_assets.reporting.explained import dependences, effects, influence, shuffled, waterfalls
 from salesml_assets.reporting.feature_names import feature_label
 from salesml_assets.reporting.formats import (
     DASH,
@@ -167,6 +168,67 @@ def driven_by(data: ReportData) -> str | None:
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     of = f" to {algorithm_label(data.importance_of)}" if data.importance_of else ""
     return f"{listed} {verb} most{of}: {share} of the importance of all {plural(len(known), 'feature')}."
+
+
+def moved_by(data: ReportData) -> str | None:
+    """Which groups of features move the forecasts most, and what accuracy rests on."""
+    strength = influence(data.explanations)
+    if strength.empty:
+        return None
+    top = strength.head(2)
+    names = [f"“{clean(group, 60)}”" for group in top["group"]]
+    first = f"{' and '.join(names)} {'moves' if len(names) == 1 else 'move'} the forecasts most"
+    text = f"{first}: {percent(top['share'].sum(), 0)} of all changes from an average row."
+    lost = shuffled(data.explanations, data.importance_of)
+    lost = lost[lost["share"] > 0].sort_values(["share", "group"], ascending=[False, True])
+    if not lost.empty:
+        most = lost.iloc[0]
+        text += (
+            f" Without “{clean(most['group'], 60)}” (its values shuffled among the backtest's rows) "
+            f"{algorithm_label(data.importance_of)} would miss by {percent(most['share'])} of sales more."
+        )
+    return text
+
+
+def effects_text(data: ReportData) -> str | None:
+    """The weekdays and months that add and take away most."""
+    parts = []
+    for group, part in effects(data.explanations).items():
+        ordered = part.sort_values(["share", "at_label"])
+        low, high = ordered.iloc[0], ordered.iloc[-1]
+        if high["share"] - low["share"] >= SMALL:
+            parts.append(
+                f"{clean(group, 40)}: {clean(high['at_label'], 20)} {percent(high['share'], 0, sign=True)}, "
+                f"{clean(low['at_label'], 20)} {percent(low['share'], 0, sign=True)}"
+            )
+    return f"Highest and lowest, as a share of the mean forecast: {'; '.join(parts)}." if parts else None
+
+
+def dependence_text(data: ReportData) -> str | None:
+    """What the curves are, and how they can mislead."""
+    if not dependences(data.explanations):
+        return None
+    return (
+        "The mean forecast if one feature had the same value everywhere and all others stayed as they are. Amounts are "
+        "multiples of the series' usual level. Features move together in real sales, so a curve is no promise."
+    )
+
+
+def taken_apart(data: ReportData) -> str | None:
+    """How a waterfall is read."""
+    known = waterfalls(data.explanations)
+    if not known:
+        return None
+    fits = [one.fit for one in known if one.fit is not None]
+    text = (
+        f"The base is what the model forecasts of an average row of its training at the series' size; each bar is what "
+        f"a group of features adds or takes away (SHAP values), and they add up to the forecast. Shown is each "
+        f"series' {data.step} with the highest forecast."
+    )
+    if fits:
+        text += f" A linear model around these forecasts (LIME) explains {percent(float(np.median(fits)), 0)} of what"
+        text += " the model does there: the lower, the more the groups act together."
+    return text
 
 
 def typical_error(data: ReportData) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from salesml_assets.reporting.data import ReportData, natural_order
+from salesml_assets.reporting.explained import influence
 from salesml_assets.reporting.formats import (
     DASH,
     algorithm_label,
@@ -233,6 +234,23 @@ def segments_table(data: ReportData, dimension: str) -> Table | None:
     header += ["Backtest rows"] if sizes is not None else []
     more = f" (the {TOP_SEGMENTS} largest of {len(segments)})" if len(segments) > TOP_SEGMENTS else ""
     return Table(f"Error by {sentence(dimension).lower()}{more}", header, rows)
+
+
+def drivers_table(data: ReportData) -> Table | None:
+    """What each algorithm looks at: shares of the mean absolute contributions of its groups of features."""
+    known = {name: influence(data.explanations, name).set_index("group")["share"] for name in data.algorithms}
+    known = {name: shares for name, shares in known.items() if len(shares)}
+    own = influence(data.explanations)
+    if own.empty or not known:
+        return None
+    others = sorted({group for shares in known.values() for group in shares.index} - set(own["group"]))
+    groups = [*own["group"], *others]
+    rows = [
+        [algorithm_label(name), *[percent(shares.get(group), 0) for group in groups]] for name, shares in known.items()
+    ]
+    marked = list(known).index(data.winner) if data.winner in known else None
+    header = ["Algorithm", *[clean(group, 40) for group in groups]]
+    return Table("Share of each group in the changes from an average row, by algorithm", header, rows, marked)
 
 
 def reasons_table(data: ReportData) -> Table | None:

@@ -9,17 +9,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from salesml_assets.forecasting.feature_words import RULES
 from salesml_assets.forecasting.features import add_features
 from salesml_assets.forecasting.model.bundle import Bundle
-from salesml_assets.forecasting.model.models import BASE, Learned
-from salesml_assets.forecasting.model.predict import explain, forecast
+from salesml_assets.forecasting.model.explain import explained
+from salesml_assets.forecasting.model.models import Learned
+from salesml_assets.forecasting.model.predict import forecast
 from salesml_assets.forecasting.panel import expand_future
 from salesml_assets.serving.book import VALUES
 from salesml_assets.serving.problems import invalid
 from salesml_assets.serving.schemas import FutureStep, PredictionRequest, SeriesInput
-from salesml_assets.serving.words import RULES, group_of, label_of
-
-_ABOUT = ("unique_id", "origin", "horizon", "ds", BASE)
 
 
 def predictions(
@@ -55,30 +54,20 @@ def explanations(
         What `schemas.Explanations` describes. What changes a forecast after the model (closed days, series that are
         too short, nothing below zero) is a group of its own, so that all amounts add up to the forecast.
     """
-    rows = panel_rows(bundle, request, max_series, max_rows, places)
-    made, shares = _finite(forecast(bundle, rows)), explain(bundle.model, rows)
-    raw = bundle.model.predict(rows)
-    features = [name for name in shares.columns if name not in _ABOUT]
-    amounts = shares.select(pl.col(features).cast(pl.Float64)).to_numpy()
-    yhat = made["yhat"].to_numpy()
-    # SHAP values are float32: what rounding leaves is in the base.
-    is_model = np.abs(raw - yhat) <= 1e-9 * np.maximum(1.0, np.abs(raw))
-    base = raw - amounts.sum(axis=1)
-    groups: dict[str, list[int]] = {}
-    for place, name in enumerate(features):
-        groups.setdefault(group_of(name, bundle.features), []).append(place)
-    words = [label_of(name, bundle.features) for name in features]
+    found = explained(bundle, panel_rows(bundle, request, max_series, max_rows, places))
+    made, shares = _finite(found.forecasts), found.shares
+    amounts = shares.amounts
     steps = []
-    for number, day in enumerate(made["ds"]):
+    for number, (day, yhat) in enumerate(made.select("ds", "yhat").iter_rows()):
         entries = []
-        for group, columns in groups.items():
+        for group, columns in shares.groups.items():
             shown = sorted((p for p in columns if amounts[number, p]), key=lambda p: -abs(amounts[number, p]))
-            parts = [{"feature": words[place], "amount": float(amounts[number, place])} for place in shown]
+            parts = [{"feature": shares.labels[place], "amount": float(amounts[number, place])} for place in shown]
             entries.append({"group": group, "amount": float(amounts[number, columns].sum()), "parts": parts})
-        if not is_model[number]:
-            entries.append({"group": RULES, "amount": float(yhat[number] - raw[number]), "parts": []})
+        if not found.is_model[number]:
+            entries.append({"group": RULES, "amount": float(found.rules[number]), "parts": []})
         steps.append(
-            {"ds": day.isoformat(), "yhat": float(yhat[number]), "base": float(base[number]), "contributions": entries}
+            {"ds": day.isoformat(), "yhat": yhat, "base": float(shares.base[number]), "contributions": entries}
         )
     horizon = len(made) // (len(request.series) if places is None else len(places))
     each = enumerate(made.iter_slices(horizon))

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from salesml_assets.checks.base import WARN
-from salesml_assets.checks.evaluation import measure_comparison
+from salesml_assets.checks.evaluation import measure_comparison, measure_explanations
 from salesml_assets.checks.models import measure_backtest
 from salesml_assets.checks.production import measure_forecasts, measure_production_model
 from salesml_assets.config.settings import Settings
@@ -123,3 +123,16 @@ def test_forecasts(findings):
     )
     assert failed(far) == {"plausible"}
     assert far["plausible"].severity is WARN
+
+
+def test_explanations(findings):
+    forecasts = pd.DataFrame({"unique_id": "a", "ds": [LAST, LAST + dt.timedelta(1)], "yhat": [10.0, 0.0]})
+    parts = [(LAST, 4.0), (LAST, 6.0), (LAST + dt.timedelta(1), 0.0)]
+    rows = pd.DataFrame(parts, columns=["ds", "amount"]).assign(unique_id="a", kind="local")
+
+    def found(explained: pd.DataFrame) -> set[str]:
+        return failed(findings(measure_explanations, SETTINGS, explanations=explained, forecasts=forecasts))
+
+    assert found(rows) == set()
+    assert found(rows.assign(amount=[4.0, 5.0, 0.0])) == {"adds_up"}
+    assert found(rows.iloc[:2]) == {"adds_up"}  # a step of the series is missing

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from salesml_assets.reporting.data import Business, Challenger, DataQuality, Decision, ReportData
+from salesml_assets_tests.forecasting.explanations.small_table import small_table
 
 WAPES = {"xgboost": 0.30, "linear_regression": 0.34, "seasonal_naive": 0.40}
 SEGMENTS = {
@@ -193,6 +194,7 @@ def full_report(**changes: Any) -> ReportData:
                 "volume": [100.0, 200.0],
             }
         ),
+        explanations=small_table(),
         **timelines(),
     )
     return replace(data, **changes)

@@ -26,6 +26,10 @@ ALL_FIGURES = {
     "predicted_against_actual",
     "residual_histogram",
     "feature_importance",
+    "group_influence",
+    "effects_by_value",
+    "partial_dependence",
+    "forecast_waterfalls",
     "series_small_multiples",
     "quarantine_reasons",
 }

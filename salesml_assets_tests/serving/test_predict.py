@@ -10,10 +10,22 @@ import polars as pl
 import pytest
 from fastapi.testclient import TestClient
 
+from salesml_assets.forecasting.explanations.columns import BASE_GROUP
+from salesml_assets.forecasting.explanations.single import local_rows
+from salesml_assets.forecasting.model.explain import explained
+from salesml_assets.forecasting.versions import latest_version, read_version
+from salesml_assets.lake.files import Files
 from salesml_assets.lake.store import Lakehouse
 from salesml_assets.names import FORECASTS
 from salesml_assets.serving.book import VALUES
-from salesml_assets_tests.serving.small_service import HORIZON, NAMES, future_of, service_series, service_settings
+from salesml_assets_tests.serving.small_service import (
+    HORIZON,
+    NAMES,
+    future_of,
+    panel_of,
+    service_series,
+    service_settings,
+)
 
 
 def body_of(names: tuple[str, ...] = NAMES) -> dict[str, Any]:
@@ -125,6 +137,34 @@ def test_contributions_add_up_to_the_forecast_and_are_in_words(client: TestClien
     assert groups >= {"Recent level", "Weekday", "Time of the year", "Size of the series", "Product", "Planned: promo"}
     assert "Other" not in groups
     assert "Rules: closed, too short or below zero" in groups
+
+
+def test_the_service_explains_with_the_numbers_of_the_batch_run(client: TestClient, made_lake: Path) -> None:
+    settings = service_settings(made_lake)
+    series = service_series()
+    rows = panel_of(series, settings).filter(pl.col("kind") == "future").sort("unique_id", "ds")
+    lake = Lakehouse(settings.lake.root)
+    version = latest_version(lake)
+    assert version is not None
+    table = local_rows(explained(read_version(Files(settings.lake.root), version), rows), "all")
+    stored = {
+        (name, day.isoformat(), group): amount
+        for name, day, group, amount in table.group_by("unique_id", "ds", "group").agg(pl.col("amount").sum()).rows()
+    }
+
+    items = client.post("/explain", json=body_of()).json()["items"]
+
+    answered = {
+        (item["series"], step["ds"], group): amount
+        for item in items
+        for step in item["steps"]
+        for group, amount in [
+            (BASE_GROUP, step["base"]), *[(part["group"], part["amount"]) for part in step["contributions"]]
+        ]
+    }  # fmt: skip
+    assert answered.keys() >= stored.keys()
+    for key, amount in answered.items():
+        assert stored.get(key, 0.0) == pytest.approx(amount, abs=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,12 @@ from salesml_assets.reporting import readings
 from salesml_assets.reporting.data import ReportData
 from salesml_assets.reporting.figures.ab_test import ab_test
 from salesml_assets.reporting.figures.comparison import error_by_fold, error_by_horizon, gain_intervals, metric_bars
+from salesml_assets.reporting.figures.drivers import (
+    effects_by_value,
+    forecast_waterfalls,
+    group_influence,
+    partial_dependence,
+)
 from salesml_assets.reporting.figures.fit import feature_importance, predicted_against_actual, residual_histogram
 from salesml_assets.reporting.figures.quality import quarantine_reasons
 from salesml_assets.reporting.figures.timelines import series_small_multiples, total_over_time
@@ -18,11 +24,15 @@ from salesml_assets.reporting.figures.timelines import series_small_multiples, t
 __all__ = [
     "Picture",
     "ab_test",
+    "effects_by_value",
     "error_by_fold",
     "error_by_horizon",
     "feature_importance",
+    "forecast_waterfalls",
     "gain_intervals",
+    "group_influence",
     "metric_bars",
+    "partial_dependence",
     "pictures",
     "predicted_against_actual",
     "quarantine_reasons",
@@ -53,6 +63,10 @@ _PICTURES: dict[str, tuple[str, Callable[[ReportData], Figure | None], _Reading]
     "predicted_against_actual": ("Forecast against actual", predicted_against_actual, readings.typical_error),
     "residual_histogram": ("Distribution of errors", residual_histogram, readings.typical_error),
     "feature_importance": ("What the forecast looks at", feature_importance, readings.driven_by),
+    "group_influence": ("What moves the forecasts", group_influence, readings.moved_by),
+    "effects_by_value": ("What a weekday, a month or a plan adds", effects_by_value, readings.effects_text),
+    "partial_dependence": ("One feature moved alone", partial_dependence, readings.dependence_text),
+    "forecast_waterfalls": ("From the base to the forecast", forecast_waterfalls, readings.taken_apart),
     "series_small_multiples": ("Single series", series_small_multiples, readings.single_series),
     "quarantine_reasons": ("Rows set aside, by reason", quarantine_reasons, readings.data_quality),
 }
