@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 RAW_SALES, SALES, QUARANTINED_SALES, SALES_SERIES = "raw_sales", "sales", "quarantined_sales", "sales_series"
-FEATURES, PANEL = "features", "panel"
+FEATURES, POOLED_CALENDAR, PANEL = "features", "pooled_calendar", "panel"
 MODEL_COMPARISON, EXPLANATIONS, REPORT = "model_comparison", "explanations", "report"
 PRODUCTION_MODEL, MODEL_REGISTRY, FORECASTS = "production_model", "model_registry", "forecasts"
 FORECAST_ACCURACY, DRIFT_REPORT = "forecast_accuracy", "drift_report"

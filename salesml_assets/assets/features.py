@@ -7,7 +7,8 @@ import dagster as dg
 
 from salesml_assets.assets.errors import input_errors_are_final
 from salesml_assets.config.settings import Settings
-from salesml_assets.resources.lake import Table
+from salesml_assets.names import FEATURES, POOLED_CALENDAR
+from salesml_assets.resources.lake import Lake, Table
 
 GROUP = "features"
 KINDS = {"spark", "polars", "deltalake"}
@@ -31,17 +32,34 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         return map_series(sales_series, functools.partial(add_features, spec=spec), sales_series.count())
 
     @dg.asset(
+        name=POOLED_CALENDAR,
+        group_name=GROUP,
+        kinds={"polars", "deltalake"},
+        io_manager_key="lake",
+        deps=[FEATURES],
+        description="What series know from one another: effects of weekday, season, holidays and plans by group.",
+    )
+    def pooled_calendar(tables: Lake) -> dg.Output[Table]:
+        from salesml_assets.forecasting.pool_table import pooled_calendar
+        from salesml_assets.forecasting.pooled import summary
+
+        rows = pooled_calendar(tables.tables, settings)
+        return dg.Output(rows, metadata=summary(rows))
+
+    @dg.asset(
         group_name=GROUP,
         kinds=KINDS,
         io_manager_key="lake",
+        deps=[POOLED_CALENDAR],
         description="Rows of (series, origin, horizon): a sample to learn from, all rows of the backtest's origins, "
         "and the steps to forecast.",
     )
-    def panel(features: Table) -> dg.Output[Table]:
+    def panel(context: dg.AssetExecutionContext, features: Table, tables: Lake) -> dg.Output[Table]:
         from salesml_assets.forecasting.training.panel import make_panel
 
         with input_errors_are_final():
-            rows, plan = make_panel(features, settings)
+            version = tables.version_in_run(POOLED_CALENDAR, context.run.run_id)
+            rows, plan = make_panel(features, settings, tables.tables.read_polars(POOLED_CALENDAR, version=version))
         metadata: dict[str, Any] = {
             "origin of the forecasts": str(plan.last),
             "origins of the backtest": [str(fold.cutoff) for fold in plan.folds[1:]],
@@ -50,4 +68,4 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         }
         return dg.Output(rows, metadata=metadata)
 
-    return [features, panel]
+    return [features, pooled_calendar, panel]

@@ -14,6 +14,7 @@ from salesml_assets.names import (
     FORECASTS,
     MODEL_COMPARISON,
     PANEL,
+    POOLED_CALENDAR,
     PRODUCTION_MODEL,
     RAW_SALES,
     SALES,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 GROUP = "production"
 # The tables that a production model is made from.
-INGREDIENTS = (RAW_SALES, SALES, SALES_SERIES, FEATURES, PANEL, MODEL_COMPARISON)
+INGREDIENTS = (RAW_SALES, SALES, SALES_SERIES, FEATURES, POOLED_CALENDAR, PANEL, MODEL_COMPARISON)
 
 
 def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:

@@ -20,6 +20,7 @@ from salesml_assets.names import (
     FORECASTS,
     MODEL_REGISTRY,
     PANEL,
+    POOLED_CALENDAR,
     PRODUCTION_MODEL,
     QUARANTINED_SALES,
     REPORT,
@@ -27,7 +28,7 @@ from salesml_assets.names import (
 )
 
 # Assets refreshed after new sales; models, comparison and promotion belong to the retrain.
-BY_SALES = (SALES_SERIES, FEATURES, PANEL)
+BY_SALES = (SALES_SERIES, FEATURES, POOLED_CALENDAR, PANEL)
 BY_MODEL = (FORECASTS, FORECAST_ACCURACY, DRIFT_REPORT, EXPLANATIONS, REPORT)
 BY_AB_TEST = (CHALLENGER_FORECASTS, AB_TEST_REPORT, MODEL_REGISTRY)  # where challengers are tested
 MADE_BY_MODEL = (PRODUCTION_MODEL, CHALLENGER_MODEL, FORECASTS, CHALLENGER_FORECASTS)

@@ -14,7 +14,7 @@ from salesml_assets.checks.base import (
 from salesml_assets.config.settings import Settings
 from salesml_assets.lake.aggregate import added_up
 from salesml_assets.lake.store import Lakehouse
-from salesml_assets.names import FEATURES, PANEL, SALES_SERIES
+from salesml_assets.names import FEATURES, PANEL, POOLED_CALENDAR, SALES_SERIES
 
 LEAKAGE_SERIES = 50
 
@@ -31,6 +31,13 @@ def feature_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
             measure_features,
             settings,
             blocking=("schema", "complete"),
+        ),
+        table_checks(
+            POOLED_CALENDAR,
+            {"finite": "Every coefficient and every ratio is a number."},
+            measure_pooled_calendar,
+            settings,
+            blocking=("finite",),
         ),
         table_checks(
             PANEL,
@@ -57,6 +64,13 @@ def measure_features(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
     yield Finding(
         "complete", rows == wanted, {"features": rows, "series": wanted}, description=f"{wanted - rows:+,} rows missing"
     )
+
+
+def measure_pooled_calendar(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
+    """Finite numbers."""
+    finite = pl.col("linear").is_finite().fill_null(False) & pl.col("log").is_finite().fill_null(True)
+    bad = added_up(lake.batches(POOLED_CALENDAR, ["linear", "log"]), {"bad": (~finite).sum()})["bad"]
+    yield Finding("finite", bad == 0, {"bad rows": bad}, description=f"{bad:,} bad rows")
 
 
 def measure_panel(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:

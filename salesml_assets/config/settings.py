@@ -132,6 +132,22 @@ class KnownFutureSettings(Section):
     columns: list[str] = Field(default_factory=list, description="Columns known in advance, numbers or text.")
 
 
+class HolidaySettings(Section):
+    """Public holidays of the stores' countries; off without a country."""
+
+    country: str | None = Field(None, description="Country code (ISO 3166), such as DE; default: no holidays.")
+    subdivision: str | None = Field(None, description="State or province, such as BY; default: national holidays.")
+    stores: dict[str, str] = Field(
+        default_factory=dict, description="Stores elsewhere: {store: country or country-subdivision}."
+    )
+
+    @model_validator(mode="after")
+    def _needs_a_country(self) -> HolidaySettings:
+        if self.country is None and (self.subdivision or self.stores):
+            raise ValueError("country is missing: set the country of most stores")
+        return self
+
+
 class ForecastSettings(Section):
     """Target, series, frequency and horizon of the forecast."""
 
@@ -145,6 +161,10 @@ class ForecastSettings(Section):
     horizon: int = Field(28, ge=1, le=366, description="Steps ahead, in days or weeks.")
     non_negative: bool = Field(True, description="False where returns may outweigh sales.")
     known_future: KnownFutureSettings = Field(default_factory=KnownFutureSettings, description="Planned covariates.")
+    holidays: HolidaySettings = Field(default_factory=HolidaySettings, description="Public holidays.")
+    calendar_regression: bool = Field(
+        True, description="Whether models see the forecast of a calendar regression that is pooled over the series."
+    )
 
     @field_validator("series")
     @classmethod
@@ -159,7 +179,8 @@ class TrainingSettings(Section):
 
     algorithms: list[str] = Field(
         default_factory=lambda: [
-            "seasonal_naive", "moving_average", "linear_regression", "random_forest", "gradient_boosting", "xgboost",
+            "seasonal_naive", "moving_average", "calendar_regression", "linear_regression", "random_forest",
+            "gradient_boosting", "xgboost",
         ],
         min_length=1,
         description="Algorithms to train and compare.",
@@ -169,7 +190,7 @@ class TrainingSettings(Section):
         description="Parameter grids that replace the defaults: {random_forest: {maxDepth: [5]}}.",
     )
     folds: int = Field(3, ge=3, le=12, description="Number of rolling origins that are scored.")
-    max_rows: int = Field(100_000, ge=1_000, description="Maximum training rows of one fit; larger panels are sampled.")
+    max_rows: int = Field(50_000, ge=1_000, description="Maximum training rows of one fit; larger panels are sampled.")
     tree_rows: int = Field(
         30_000, ge=1_000, description="Maximum training rows of one fit of MLlib's forests and boosted trees."
     )
@@ -386,6 +407,15 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"lake.root: {self.lake.root!r} is a local folder, but spark.master is {self.spark.master!r}: the "
                 "executors would write to their own disks. Set lake.root to an address that all of them reach (s3a://...)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _algorithms_have_their_features(self) -> Settings:
+        if "calendar_regression" in self.training.algorithms and not self.forecast.calendar_regression:
+            raise ValueError(
+                "training.algorithms: calendar_regression needs its feature: set forecast.calendar_regression to true, "
+                "or take it out of the list"
             )
         return self
 

@@ -6,7 +6,10 @@ from functools import lru_cache
 
 from salesml_assets.forecasting.features import FeatureSpec
 from salesml_assets.forecasting.panel_features import (
+    HOLIDAY,
     RECENT,
+    WEEKDAY,
+    YEAR,
     Feature,
     panel_features,
     planned_group,
@@ -16,6 +19,14 @@ from salesml_assets.forecasting.panel_features import (
 RULES = "Rules: closed, too short or below zero"
 OTHER = "Other"
 KEYS = {"product": "Product", "store": "Store", "category": "Category"}
+# Parts of the calendar regression: label and group.
+PARTS = {
+    "calendar_weekday": ("Weekday", WEEKDAY),
+    "calendar_season": ("Time of the year and of the month", YEAR),
+    "calendar_holidays": ("Public holidays and the turn of the year", HOLIDAY),
+    "calendar_planned": ("What is planned", "Planned"),
+    "calendar_trend": ("Trend", YEAR),
+}
 
 
 def label_of(column: str, spec: FeatureSpec) -> str:
@@ -28,6 +39,8 @@ def label_of(column: str, spec: FeatureSpec) -> str:
     """
     if column in KEYS:
         return KEYS[column]
+    if column in PARTS:
+        return PARTS[column][0]
     if feature := _features(spec).get(column):
         return in_words(feature.label, spec.weekly)
     if column == "seasonal_naive":
@@ -49,6 +62,8 @@ def group_of(column: str, spec: FeatureSpec) -> str:
     """
     if column in KEYS:
         return KEYS[column]
+    if column in PARTS:
+        return PARTS[column][1]
     if feature := _features(spec).get(column):
         return feature.group
     if column == "seasonal_naive":

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
+
+from salesml_assets.forecasting.holiday_calendar import holidays_of
 
 if TYPE_CHECKING:
     from salesml_assets.config.settings import Settings
@@ -29,6 +31,10 @@ class FeatureSpec:
         min_history: Steps that a series needs before a model learns from it or forecasts it.
         numbers: Covariates known in advance that are numbers.
         texts: Covariates known in advance that are text.
+        holidays: Public holidays: region, ISO date, name; sorted.
+        regions: Stores with holidays of another region than most: store, region; sorted.
+        region: The region of all other stores.
+        calendar_regression: Whether rows have the forecasts of the calendar regression.
     """
 
     weekly: bool = False
@@ -39,6 +45,10 @@ class FeatureSpec:
     min_history: int = 14
     numbers: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
+    holidays: tuple[tuple[str, str, str], ...] = ()
+    regions: tuple[tuple[str, str], ...] = ()
+    region: str = ""
+    calendar_regression: bool = False
 
     @property
     def averages(self) -> dict[str, int]:
@@ -58,13 +68,18 @@ def feature_spec(settings: Settings, covariates: dict[str, str]) -> FeatureSpec:
         settings: The settings.
         covariates: Name and Spark type of each covariate known in advance.
     """
-    numbers = tuple(name for name, kind in covariates.items() if kind != "string")
-    texts = tuple(name for name, kind in covariates.items() if kind == "string")
+    holidays, regions, region = holidays_of(settings)
+    common: dict[str, Any] = {
+        "numbers": tuple(name for name, kind in covariates.items() if kind != "string"),
+        "texts": tuple(name for name, kind in covariates.items() if kind == "string"),
+        "holidays": holidays,
+        "regions": regions,
+        "region": region,
+        "calendar_regression": settings.forecast.calendar_regression,
+    }
     if settings.forecast.frequency == "D":
-        return FeatureSpec(numbers=numbers, texts=texts)
-    return FeatureSpec(
-        weekly=True, season=52, year=52, windows=(2, 4, 8, 13), recent=13, min_history=8, numbers=numbers, texts=texts
-    )
+        return FeatureSpec(**common)
+    return FeatureSpec(weekly=True, season=52, year=52, windows=(2, 4, 8, 13), recent=13, min_history=8, **common)
 
 
 # Columns that teams know from their window features, under our names.

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pyarrow.compute as pc
 
+from salesml_assets.config.settings import KEYS
+from salesml_assets.forecasting.calendar_regression import Terms
 from salesml_assets.forecasting.draws import uniform
 from salesml_assets.forecasting.features import add_features, feature_spec
 from salesml_assets.forecasting.folds import rolling_folds
 from salesml_assets.forecasting.panel import FUTURE, SCORE, PanelPlan, expand
+from salesml_assets.forecasting.pooled import Pool
 from salesml_assets.lake.aggregate import Partial, latest_day
-from salesml_assets.names import FEATURES, PANEL
+from salesml_assets.names import FEATURES, PANEL, POOLED_CALENDAR
 
 if TYPE_CHECKING:
     from salesml_assets.config.settings import Settings
@@ -64,7 +67,8 @@ def changed_features(lake: Lakehouse, settings: Settings, series: int) -> Leakag
     drawn = pc.field("unique_id").isin(names)
     kinds = lake.columns(FEATURES)
     covariates = {name: kinds[name] for name in settings.forecast.known_future.columns if name in kinds}
-    history = lake.read_polars(FEATURES, ["unique_id", "ds", "y", "closed", *covariates], drawn)
+    about = [name for name in KEYS if name in kinds]
+    history = lake.read_polars(FEATURES, ["unique_id", "ds", "y", "closed", *about, *covariates], drawn)
     stored = lake.read_polars(PANEL, None, scored & drawn)
     spec = feature_spec(settings, covariates)
     after = pl.col("ds") > cutoff
@@ -72,7 +76,8 @@ def changed_features(lake: Lakehouse, settings: Settings, series: int) -> Leakag
     # What lies after the cutoff keeps its calendar and planned covariates, and loses its values.
     future = history.filter(after).drop("y")
     plan = PanelPlan(settings.forecast.horizon, cutoff, (fold,), 0.0, settings.training.seed)
-    again = expand(pl.concat([known, future], how="diagonal_relaxed"), spec, plan)
+    pool = Pool.from_frame(lake.read_polars(POOLED_CALENDAR), Terms.of(spec))
+    again = expand(pl.concat([known, future], how="diagonal_relaxed"), spec, plan, pool)
     columns = [name for name in stored.columns if name.startswith("f_")]
     key = ["unique_id", "horizon"]
     both = stored.select(*key, *columns).join(again.filter(pl.col("kind") == "future"), on=key, suffix="_again")

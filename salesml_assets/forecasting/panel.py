@@ -15,6 +15,8 @@ import numpy as np
 import polars as pl
 
 from salesml_assets.config.settings import KEYS
+from salesml_assets.forecasting.calendar_columns import LOG, PARTS, REGRESSION, holiday_columns, regression_columns
+from salesml_assets.forecasting.calendar_regression import knots as regression_knots
 from salesml_assets.forecasting.draws import hashed, uniform
 from salesml_assets.forecasting.features import (
     FeatureSpec,
@@ -23,6 +25,7 @@ from salesml_assets.forecasting.features import (
 )
 from salesml_assets.forecasting.folds import Fold
 from salesml_assets.forecasting.panel_features import WEEKDAY_WEEKS, base_window, panel_features, seasonal_lags, usual
+from salesml_assets.forecasting.pooled import Pool
 
 TRAIN, SCORE, FUTURE = "train", "score", "future"
 YEARS = 3
@@ -52,7 +55,7 @@ def feature_names(spec: FeatureSpec) -> list[str]:
     return [feature.name for feature in panel_features(spec)]
 
 
-def expand(features: pl.DataFrame, spec: FeatureSpec, plan: PanelPlan) -> pl.DataFrame:
+def expand(features: pl.DataFrame, spec: FeatureSpec, plan: PanelPlan, pool: Pool | None = None) -> pl.DataFrame:
     """Makes the panel of whole series.
 
     Args:
@@ -60,26 +63,32 @@ def expand(features: pl.DataFrame, spec: FeatureSpec, plan: PanelPlan) -> pl.Dat
             `unique_id`, `ds`, `closed` and planned covariates, its `y` and features null.
         spec: The definition of the features.
         plan: Which rows to make.
+        pool: What series know from one another; default: nothing.
 
     Returns:
         `unique_id`, `kind` (train, score or future), `fold`, `origin`, `horizon`, `ds`, `y`, `closed`, `draw`
         (uniform in 0..1, the same in every run), `scale`, `naive_mse`, `short`, `seasonal_naive`,
-        `average_short`, `_medium` and `_long`, and the features `f_*` (amounts divided by `scale`) and
-        covariate texts `c_*`.
+        `average_short`, `_medium` and `_long`, `calendar_regression` and its `PARTS`, and the features `f_*`
+        (amounts divided by `scale`) and covariate texts `c_*`.
     """
     base = _origin_columns(features, spec)
     base = base.with_columns(hashed(base["unique_id"], base["ds"], seed=0).alias("_hash"))
     rows = pl.concat(_rows(base, horizon, plan) for horizon in range(1, plan.horizon + 1))
-    return _finish(_with_targets(base, rows, spec), spec, plan.folds)
+    pool = pool or Pool()
+    if not len(knots := pool.knots) and base.height and spec.calendar_regression:
+        cutoffs = tuple(fold.cutoff.toordinal() for fold in plan.folds)
+        knots = regression_knots(base["ds"].min().toordinal(), plan.last.toordinal(), cutoffs)  # type: ignore[union-attr]
+    return _finish(_with_targets(base, rows, spec, pool, knots), spec, plan.folds)
 
 
-def expand_future(features: pl.DataFrame, spec: FeatureSpec, horizon: int) -> pl.DataFrame:
+def expand_future(features: pl.DataFrame, spec: FeatureSpec, horizon: int, pool: Pool | None = None) -> pl.DataFrame:
     """Makes the rows to forecast of whole series and nothing else, by the expressions of `expand`.
 
     Args:
         features: As in `expand`. Series may end on different steps.
         spec: The definition of the features.
         horizon: Steps ahead.
+        pool: What series know from one another; default: nothing.
 
     Returns:
         The columns of `expand`, in the order of series and horizon; `draw` is null.
@@ -97,7 +106,9 @@ def expand_future(features: pl.DataFrame, spec: FeatureSpec, horizon: int) -> pl
             "kind": pl.repeat(FUTURE, len(ends) * horizon, eager=True),
         }
     )
-    return _finish(_with_targets(base, rows, spec), spec, ())
+    # Each series' last step is a knot.
+    knots = np.unique(base["ds"].to_physical().to_numpy()[ends].astype(np.int64) + 719_163)
+    return _finish(_with_targets(base, rows, spec, pool or Pool(), knots), spec, ())
 
 
 def _origin_columns(features: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
@@ -150,7 +161,9 @@ def _rows(base: pl.DataFrame, horizon: int, plan: PanelPlan) -> pl.DataFrame:
     )
 
 
-def _with_targets(base: pl.DataFrame, rows: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
+def _with_targets(
+    base: pl.DataFrame, rows: pl.DataFrame, spec: FeatureSpec, pool: Pool, knots: np.ndarray
+) -> pl.DataFrame:
     """The origins' columns for each row, and what belongs to its target step; `ds` becomes the target's step.
 
     Looked up for these rows alone: there are up to `horizon` times as many possible ones. In NumPy, because an
@@ -197,6 +210,15 @@ def _with_targets(base: pl.DataFrame, rows: pl.DataFrame, spec: FeatureSpec) -> 
     near, wide, level = (base[name].to_numpy() for name in ("_near", "_wide", f"mean_{base_window(spec)}"))
     columns["_year_ratio"] = year_ratio(near, level, 3)
     columns["_year_smooth"] = year_ratio(wide, wide, 15)
+    if spec.holidays:
+
+        def some_earlier(some: np.ndarray, steps: np.ndarray) -> np.ndarray:
+            inside = (age[some] > steps) & (age[some] - steps <= length[some])
+            return np.where(inside, opened[np.where(inside, at[some] - steps, 0)], np.nan)
+
+        columns |= holiday_columns(base, at, horizon, spec, pool, some_earlier)
+    if spec.calendar_regression:
+        columns |= regression_columns(base, at, horizon, spec, pool, knots)
     target = pl.Series(at + horizon).set(pl.Series(~is_inside(-horizon)), None)
     found = base.select("ds", "y", "closed", *spec.numbers, *spec.texts)[target]
     planned = {f"_{name}_target": found[name] for name in (*spec.numbers, *spec.texts)}
@@ -240,6 +262,15 @@ def _final_columns(spec: FeatureSpec, folds: tuple[Fold, ...], keys: tuple[str, 
         pl.col("origin", "horizon", "ds", "y", "closed", "draw", "scale", "naive_mse", "short"),
         pl.coalesce(*lags, instead).alias("seasonal_naive"),
         *[pl.coalesce(f"mean_{w}", instead).alias(f"average_{name}") for name, w in spec.averages.items()],
+        *_regression_columns(spec, instead),
         *[feature.value.cast(pl.Float64).alias(feature.name) for feature in panel_features(spec)],
         *[pl.col(f"_{name}_target").fill_null("unknown").alias(f"c_{name}") for name in spec.texts],
     ]
+
+
+def _regression_columns(spec: FeatureSpec, instead: pl.Expr) -> list[pl.Expr]:
+    """The forecast of the calendar regression, and its parts where something is forecast."""
+    if not spec.calendar_regression:
+        return []
+    parts = [pl.when(kind=FUTURE).then(pl.col(name)).alias(name) for name in PARTS]
+    return [pl.coalesce(LOG, instead).alias(REGRESSION), *parts]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from salesml_assets.forecasting.calendar_columns import LINEAR, LOG
 from salesml_assets.forecasting.features import FeatureSpec, row_mean
 
 SEASONAL_LAGS = 4
@@ -14,6 +15,23 @@ BOUND = 10.0  # of ratios
 # What a feature tells a model, in a planner's words.
 RECENT, SELDOM, WEEKDAY, YEAR = "Recent level", "How often it sells", "Weekday", "Time of the year"
 SIZE, AHEAD = "Size of the series", "How far ahead"
+HOLIDAY, CALENDAR = "Holidays and pay-days", "Calendar"
+DAILY_HOLIDAYS = {
+    "is": "Public holiday",
+    "to": "Days to the next public holiday",
+    "since": "Days since the last public holiday",
+    "to_month_end": "Days to the end of the month",
+    "to_payday": "Days from the 1st, the 15th or the end of the month",
+    "from_christmas": "Days from Christmas",
+    "effect_total": "What this holiday did to all sales",
+    "effect": "What this holiday did to the series' sales",
+}
+WEEKLY_HOLIDAYS = {
+    "in_week": "Public holidays in the week",
+    "next_week": "Public holidays in the next week",
+    "last_week": "Public holidays in the week before",
+    "from_christmas": "Weeks from Christmas",
+}
 
 
 @dataclass(frozen=True)
@@ -61,6 +79,8 @@ def panel_features(spec: FeatureSpec) -> list[Feature]:
         *_recent_sales(spec),
         *_seasons(spec),
         *_calendar(),
+        *_holidays(spec),
+        *_regression(spec),
         *_planned(spec),
     ]
 
@@ -147,6 +167,23 @@ def _calendar() -> list[Feature]:
         Feature("f_day_of_month", day.day(), "Day of the month", YEAR),
         Feature("f_day_of_year", day.ordinal_day(), "Time of the year", YEAR),
         Feature("f_month", day.month(), "Month", YEAR),
+    ]
+
+
+def _holidays(spec: FeatureSpec) -> list[Feature]:
+    if not spec.holidays:
+        return []
+    labels = WEEKLY_HOLIDAYS if spec.weekly else DAILY_HOLIDAYS
+    return [Feature(f"f_holiday_{name}", pl.col(f"_holiday_{name}"), label, HOLIDAY) for name, label in labels.items()]
+
+
+def _regression(spec: FeatureSpec) -> list[Feature]:
+    """What weekday, season, holidays, plans and trend alone would sell."""
+    if not spec.calendar_regression:
+        return []
+    return [
+        _amount("f_calendar", LINEAR, spec, "What the calendar alone would sell", CALENDAR),
+        _amount("f_calendar_log", LOG, spec, "What the calendar alone would sell, effects multiplied", CALENDAR),
     ]
 
 

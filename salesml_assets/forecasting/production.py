@@ -14,11 +14,12 @@ from salesml_assets.forecasting.calendar import business_calendar
 from salesml_assets.forecasting.features import feature_spec
 from salesml_assets.forecasting.model.bundle import Bundle, Calendar
 from salesml_assets.forecasting.model.predict import predict_folds
+from salesml_assets.forecasting.pooled import latest
 from salesml_assets.forecasting.recipe import Recipe
 from salesml_assets.forecasting.training.backtest import Backtest, backtest
 from salesml_assets.forecasting.versions import latest_version
 from salesml_assets.lake.store import LakeError
-from salesml_assets.names import PRODUCTION_MODEL, SALES_SERIES
+from salesml_assets.names import POOLED_CALENDAR, PRODUCTION_MODEL, SALES_SERIES
 from salesml_assets.release import code_version
 from salesml_assets.text import masked_tree
 
@@ -74,7 +75,7 @@ def make_bundle(
         model: The model.
         recipe: What was fitted.
         panel: The panel that it learned from.
-        tables: The lake, for the trading calendar and the covariates.
+        tables: The lake, for the trading calendar, the covariates and the pooled calendar.
         cutoff: Last step that it learned from.
         rows: Training rows.
         version: Number of the production model; 0 for a model of the backtest.
@@ -102,6 +103,7 @@ def make_bundle(
         settings=masked_tree(settings.model_dump(mode="json")),
         trained_at=dt.datetime.now(dt.UTC),
         decision=decision or {},
+        pooled=latest(tables.read_polars(POOLED_CALENDAR)),
         code_version=code_version(),
     )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import Any
 
-from salesml_assets.forecasting.feature_words import in_words
+from salesml_assets.forecasting.feature_words import PARTS, in_words
 from salesml_assets.forecasting.features import FeatureSpec
 from salesml_assets.forecasting.panel_features import panel_features
 from salesml_assets.reporting.formats import sentence
@@ -39,6 +40,8 @@ def feature_label(name: str, step: str = "day") -> str:
     for pattern, text in _PATTERNS:
         if match := re.fullmatch(pattern, bare):
             return in_words(text.replace("{count}", match.group(1)), weekly)
+    if name in PARTS:
+        return PARTS[name][0]
     covariate, hot, label = bare.partition("_hot_")
     if hot:
         return f"{sentence(clean(covariate, 40))}: {clean(label, 40)}"
@@ -51,5 +54,6 @@ def feature_label(name: str, step: str = "day") -> str:
 
 @cache
 def _labels(weekly: bool) -> dict[str, str]:
-    spec = FeatureSpec(weekly=True, windows=(2, 4, 8, 13)) if weekly else FeatureSpec()
+    common: dict[str, Any] = {"holidays": (("", "2000-01-01", ""),), "calendar_regression": True}
+    spec = FeatureSpec(weekly=True, windows=(2, 4, 8, 13), **common) if weekly else FeatureSpec(**common)
     return {feature.name: feature.label for feature in panel_features(spec)}

@@ -103,7 +103,7 @@ def panel_rows(
         plans = _future(bundle, series, steps["ds"][-1], horizon, f"{field}.future")
         future.append(plans.with_columns(pl.lit(value, pl.String).alias(key) for key, value in about.items()))
     features = add_features(pl.concat(past), bundle.features)
-    rows = expand_future(pl.concat([features, *future], how="diagonal"), bundle.features, horizon)
+    rows = expand_future(pl.concat([features, *future], how="diagonal"), bundle.features, horizon, bundle.pool)
     return rows.with_columns(unique_id=pl.Series([name for name in names for _ in range(horizon)]))
 
 

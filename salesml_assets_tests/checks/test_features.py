@@ -5,10 +5,10 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from salesml_assets.checks.features import measure_features, measure_panel
+from salesml_assets.checks.features import measure_features, measure_panel, measure_pooled_calendar
 from salesml_assets.config.settings import Settings
 from salesml_assets.lake.store import Lakehouse
-from salesml_assets_tests.forecasting.small_lake import small_features, small_panel, small_series
+from salesml_assets_tests.forecasting.small_lake import small_features, small_panel, small_pool, small_series
 
 from .lakes import failed
 
@@ -21,6 +21,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lakehouse:
     features = small_features(SETTINGS)
     lake.write_arrow(small_series().to_arrow(), "sales_series")
     lake.write_arrow(features.to_arrow(), "features")
+    lake.write_polars(small_pool(features, SETTINGS), "pooled_calendar")
     lake.write_arrow(small_panel(features, SETTINGS).to_arrow(), "panel")
     return lake
 
@@ -52,6 +53,15 @@ def test_features_that_are_no_finite_numbers_are_found(lake: Lakehouse) -> None:
     found = {each.check: each for each in measure_panel(lake, SETTINGS)}
     assert failed(found) == {"finite"}
     assert found["finite"].measured["bad rows"] == len(bad)
+
+
+def test_pooled_calendar(lake: Lakehouse) -> None:
+    assert failed({one.check: one for one in measure_pooled_calendar(lake, SETTINGS)}) == set()
+    good = lake.read_polars("pooled_calendar", version=0)
+    assert good.height > 0
+    changed(lake, "pooled_calendar", good.with_columns(log=pl.lit(float("nan"))), 0)
+    assert failed({one.check: one for one in measure_pooled_calendar(lake, SETTINGS)}) == {"finite"}
+    changed(lake, "pooled_calendar", good, 0)
 
 
 def test_panel(lake: Lakehouse) -> None:

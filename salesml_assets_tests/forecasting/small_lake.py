@@ -11,9 +11,11 @@ import polars as pl
 
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.calendar import business_calendar
+from salesml_assets.forecasting.calendar_regression import Terms, knots
 from salesml_assets.forecasting.features import add_features, feature_spec
 from salesml_assets.forecasting.folds import rolling_folds
 from salesml_assets.forecasting.panel import PanelPlan, expand
+from salesml_assets.forecasting.pooled import Pool, make_pool
 from salesml_assets.forecasting.training.sample import Source, TrainingPanel
 from salesml_assets_tests.forecasting.small import small_sales
 
@@ -36,6 +38,18 @@ def small_features(settings: Settings) -> pl.DataFrame:
     return add_features(small_series(), feature_spec(settings, {}))
 
 
+def small_pool(features: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+    """The table `pooled_calendar`."""
+    first, last = features["ds"].min(), features["ds"].max()
+    assert isinstance(first, dt.date)
+    assert isinstance(last, dt.date)
+    folds = rolling_folds(last, settings.forecast.horizon, settings.training.folds, 1)
+    at = knots(first.toordinal(), last.toordinal(), tuple(fold.cutoff.toordinal() for fold in folds))
+    spec = feature_spec(settings, {})
+    totals = features.group_by("ds").agg(pl.col("y").sum()).with_columns(region=pl.lit(spec.region))
+    return make_pool(features, totals, spec, at).to_frame(Terms.of(spec))
+
+
 def small_panel(features: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     """Rows to learn from, to score and to forecast."""
     last = features["ds"].max()
@@ -46,7 +60,9 @@ def small_panel(features: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     steps = pl.DataFrame({"ds": [last + dt.timedelta(step) for step in range(1, horizon + 1)]})
     future = features.select("unique_id", "product", "category").unique().join(steps, how="cross")
     extended = future.with_columns(closed=pl.col("ds").dt.weekday() == 7)
-    return expand(pl.concat([features, extended], how="diagonal"), feature_spec(settings, {}), plan)
+    spec = feature_spec(settings, {})
+    pool = Pool.from_frame(small_pool(features, settings), Terms.of(spec))
+    return expand(pl.concat([features, extended], how="diagonal"), spec, plan, pool)
 
 
 def panel_source(panel: pl.DataFrame, rows: int = 1_000) -> Source:

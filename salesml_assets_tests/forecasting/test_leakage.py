@@ -10,7 +10,7 @@ import pytest
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.leakage import changed_features
 from salesml_assets.lake.store import Lakehouse
-from salesml_assets_tests.forecasting.small_lake import small_features, small_panel
+from salesml_assets_tests.forecasting.small_lake import small_features, small_panel, small_pool
 
 SETTINGS = Settings(forecast={"horizon": 7}, training={"max_rows": 2_000, "tree_rows": 1_000})
 
@@ -19,6 +19,7 @@ def test_the_leakage_test_passes_and_can_fail(tmp_path: Path) -> None:
     lake, features = Lakehouse(str(tmp_path)), small_features(SETTINGS)
     panel = small_panel(features, SETTINGS)
     lake.write_arrow(features.to_arrow(), "features")
+    lake.write_polars(small_pool(features, SETTINGS), "pooled_calendar")
     lake.write_arrow(panel.to_arrow(), "panel")
     result = changed_features(lake, SETTINGS, 5)
     assert result.compared > 0

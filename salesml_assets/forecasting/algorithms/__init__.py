@@ -1,6 +1,7 @@
 """The table of algorithms: one entry and one file each."""
 
 from salesml_assets.forecasting.algorithms import (
+    calendar_regression,
     gradient_boosting,
     linear_regression,
     moving_average,
@@ -12,5 +13,13 @@ from salesml_assets.forecasting.algorithms.base import Algorithm
 
 ALGORITHMS: dict[str, Algorithm] = {
     module.ALGORITHM.name: module.ALGORITHM
-    for module in (seasonal_naive, moving_average, linear_regression, random_forest, gradient_boosting, xgboost)
+    for module in (
+        seasonal_naive,
+        moving_average,
+        calendar_regression,
+        linear_regression,
+        random_forest,
+        gradient_boosting,
+        xgboost,
+    )
 }

@@ -10,12 +10,15 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import polars as pl
 
+from salesml_assets.forecasting.calendar_regression import Terms
 from salesml_assets.forecasting.features import FeatureSpec
 from salesml_assets.forecasting.model.models import Model, model_from_files, model_to_files
+from salesml_assets.forecasting.pooled import COLUMNS, Pool
 
 SCHEMA_VERSION = 1
 MODEL_FILE = "model.json"
@@ -63,6 +66,7 @@ class Bundle:
         settings: The settings in force, without secrets.
         trained_at: When, UTC.
         decision: The promotion decision with its numbers; empty for a model of the backtest.
+        pooled: What series know from one another at the end of the data (`Pool.to_frame`).
         code_version: Release and commit of the code that trained it; empty where an earlier release did.
     """
 
@@ -82,7 +86,13 @@ class Bundle:
     settings: dict[str, Any]
     trained_at: dt.datetime
     decision: dict[str, Any] = field(default_factory=dict)
+    pooled: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=COLUMNS))
     code_version: str = ""
+
+    @cached_property
+    def pool(self) -> Pool:
+        """What series know from one another."""
+        return Pool.from_frame(self.pooled, Terms.of(self.features))
 
     def to_files(self) -> dict[str, bytes]:
         """The content of each file of the bundle, by its name."""
@@ -96,6 +106,7 @@ class Bundle:
             "features": asdict(self.features),
             "calendar": asdict(self.calendar),
             "intervals": self.intervals.to_dicts(),
+            "pooled": self.pooled.with_columns(pl.col("day").dt.to_string("iso")).to_dicts(),
             "importance": self.model.importance(),
             "checksums": {name: _checksum(content) for name, content in sorted(files.items())},
         }
@@ -144,6 +155,7 @@ def read_bundle(read: Read, place: str) -> Bundle:
             calendar=Calendar(**{name: _tuple(value) for name, value in calendar.items()}),
             intervals=pl.DataFrame(values["intervals"], infer_schema_length=None),
             series_keys=tuple(values["series_keys"]),
+            pooled=_pooled(values.get("pooled", [])),
             code_version=values.get("code_version", ""),
             **{
                 name: values[name]
@@ -186,7 +198,11 @@ def read_about(read: Read, place: str) -> dict[str, Any]:
 
 
 def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(_tuple(entry) for entry in value) if isinstance(value, list) else value
+
+
+def _pooled(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema={**COLUMNS, "day": pl.String}).with_columns(pl.col("day").str.to_date())
 
 
 def _canonical(values: dict[str, Any]) -> bytes:

@@ -11,7 +11,7 @@ from salesml_assets.config.settings import KEYS
 from salesml_assets.forecasting.calendar import BusinessCalendar, last_complete_step
 from salesml_assets.forecasting.features import add_features
 from salesml_assets.forecasting.model.predict import forecast
-from salesml_assets.forecasting.panel import FUTURE, PanelPlan, expand
+from salesml_assets.forecasting.panel import expand_future
 
 if TYPE_CHECKING:
     from salesml_assets.forecasting.model.bundle import Bundle
@@ -62,9 +62,8 @@ def forecast_history(bundle: Bundle, history: pl.DataFrame, future: pl.DataFrame
         given = [name for name in ("closed", *covariates) if name in planned.columns]
         rows = rows.join(planned.select(SERIES, "ds", *given), on=[SERIES, "ds"], how="left")
     rows = _with_covariates(_with_closed(rows, trades), bundle)
-    plan = PanelPlan(bundle.horizon, last, (), 0.0, 0)
-    panel = expand(pl.concat([features, rows], how="diagonal_relaxed"), spec, plan)
-    return forecast(bundle, panel.filter(pl.col("kind") == FUTURE)).sort(SERIES, "ds")
+    extended = pl.concat([features, rows], how="diagonal_relaxed")
+    return forecast(bundle, expand_future(extended, spec, bundle.horizon, bundle.pool)).sort(SERIES, "ds")
 
 
 def _steps(bundle: Bundle) -> range:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
+from salesml_assets.forecasting.calendar_columns import LEVEL_PART, PARTS, REGRESSION
 from salesml_assets.forecasting.model.encoder import Encoder, Matrix, Vector
 from salesml_assets.forecasting.model.regressors import Linear, Regressor, Trees
 
@@ -44,6 +45,26 @@ class Baseline:
 
     def importance(self) -> dict[str, float]:
         """Nothing is learned."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """The calendar regression: a column of the panel, whose parts the panel has as well."""
+
+    def predict(self, rows: pl.DataFrame) -> Vector:
+        """The forecast of the regression."""
+        return rows[REGRESSION].cast(pl.Float64).to_numpy()
+
+    def explain(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """What each part of the calendar adds to the level; rows without parts have the level alone."""
+        parts = [name for name in PARTS if name != LEVEL_PART]
+        added = [pl.col(name).fill_null(0.0) for name in parts]
+        base = pl.col(REGRESSION) - pl.sum_horizontal(added)
+        return rows.select(*added, base.alias(BASE))
+
+    def importance(self) -> dict[str, float]:
+        """Each series has coefficients of its own."""
         return {}
 
 
@@ -107,6 +128,8 @@ def model_to_files(model: Model) -> tuple[dict[str, Any], dict[str, bytes]]:
     """A model as plain values, and the files that they name."""
     if isinstance(model, Baseline):
         return {"kind": "baseline", "column": model.column}, {}
+    if isinstance(model, Calendar):
+        return {"kind": "calendar"}, {}
     if not isinstance(model, Learned):
         raise TypeError(f"{type(model).__name__} is not a kind of model that can be saved")
     files: dict[str, bytes] = {}
@@ -133,6 +156,8 @@ def model_from_files(values: dict[str, Any], files: dict[str, bytes]) -> Model:
     """
     if values["kind"] == "baseline":
         return Baseline(values["column"])
+    if values["kind"] == "calendar":
+        return Calendar()
     if values["kind"] != "learned":
         raise ValueError(f"a model of kind {values['kind']!r} is not known")
     trees = {name: Trees(content) for name, content in files.items()}

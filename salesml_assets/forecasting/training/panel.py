@@ -9,18 +9,21 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from salesml_assets.config.settings import Settings
+from salesml_assets.forecasting.calendar_regression import Terms
 from salesml_assets.forecasting.features import feature_spec
 from salesml_assets.forecasting.folds import rolling_folds
 from salesml_assets.forecasting.panel import PanelPlan, expand
+from salesml_assets.forecasting.pooled import Pool
 from salesml_assets.forecasting.training.planned import covariates_of, read_planned
 from salesml_assets.forecasting.training.series import calendar_of_series, future_steps
 from salesml_assets.spark.partitions import map_series
 
 if TYPE_CHECKING:
+    import polars as pl
     from pyspark.sql import DataFrame
 
 
-def make_panel(features: DataFrame, settings: Settings) -> tuple[DataFrame, PanelPlan]:
+def make_panel(features: DataFrame, settings: Settings, pooled: pl.DataFrame) -> tuple[DataFrame, PanelPlan]:
     """Makes the panel of all series with Spark.
 
     The share of training rows that are drawn follows from `training.max_rows`, so that cost stays bounded
@@ -29,6 +32,7 @@ def make_panel(features: DataFrame, settings: Settings) -> tuple[DataFrame, Pane
     Args:
         features: The table `features`.
         settings: The settings.
+        pooled: The table `pooled_calendar`.
 
     Returns:
         The rows of `expand` with `volume_class` (A: series with the first 80 % of the volume before the first
@@ -44,9 +48,10 @@ def make_panel(features: DataFrame, settings: Settings) -> tuple[DataFrame, Pane
     # Twice the limit: earlier origins have fewer rows, and each fit takes the limit again from what it may see.
     share = min(1.0, 2.0 * settings.training.max_rows / possible)
     plan = PanelPlan(settings.forecast.horizon, calendar.last, tuple(folds), share, settings.training.seed)
+    pool = Pool.from_frame(pooled, Terms.of(spec))
     planned = read_planned(features.sparkSession, settings, calendar)
     extended = features.unionByName(future_steps(features, settings, calendar, planned), allowMissingColumns=True)
-    panel = map_series(extended, functools.partial(expand, spec=spec, plan=plan), rows)
+    panel = map_series(extended, functools.partial(expand, spec=spec, plan=plan, pool=pool), rows)
     classes = _volume_classes(features.where(F.col("ds") <= F.lit(folds[1].cutoff)))
     joined = panel.join(F.broadcast(classes), "unique_id", "left")
     return joined.withColumn("volume_class", F.coalesce("volume_class", F.lit("C"))), plan

@@ -64,9 +64,10 @@ def test_what_comes_back_is_what_was_saved(model: Model) -> None:
     loaded = read_bundle(reading(saved.to_files()), "here")
     assert loaded.to_files() == saved.to_files()
     for field in dataclasses.fields(Bundle):
-        if field.name not in ("model", "intervals"):
+        if field.name not in ("model", "intervals", "pooled"):
             assert getattr(loaded, field.name) == getattr(saved, field.name)
     assert loaded.intervals.equals(saved.intervals)
+    assert loaded.pooled.equals(saved.pooled)
     np.testing.assert_array_equal(loaded.model.predict(ROWS), model.predict(ROWS))
     assert loaded.model.explain(ROWS).equals(model.explain(ROWS))
     assert loaded.model.importance() == model.importance()

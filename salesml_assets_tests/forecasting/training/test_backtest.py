@@ -21,8 +21,8 @@ from salesml_assets.forecasting.recipe import Recipe
 from salesml_assets.forecasting.training.backtest import Backtest, Candidate, backtest, choose, refit
 from salesml_assets.forecasting.training.sample import TrainingPanel
 from salesml_assets.lake.store import Lakehouse
-from salesml_assets.names import SALES_SERIES
-from salesml_assets_tests.forecasting.small_lake import small_series, training_panel
+from salesml_assets.names import POOLED_CALENDAR, SALES_SERIES
+from salesml_assets_tests.forecasting.small_lake import small_features, small_pool, small_series, training_panel
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -54,6 +54,7 @@ def panel(settings: Settings) -> TrainingPanel:
 def lake(settings: Settings) -> Lakehouse:
     tables = Lakehouse(settings.lake.root)
     tables.write_polars(small_series(), SALES_SERIES)
+    tables.write_polars(small_pool(small_features(settings), settings), POOLED_CALENDAR)
     return tables
 
 

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import polars as pl
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.calendar import business_calendar
 from salesml_assets.forecasting.features import add_features, feature_spec
+from salesml_assets.forecasting.pooled import COLUMNS
 from salesml_assets.forecasting.training.panel import make_panel
 from salesml_assets.forecasting.training.planned import covariates_of, read_planned
 from salesml_assets.forecasting.training.series import daily_rows, sales_series
@@ -42,7 +44,7 @@ def features(spark: SparkSession, settings: Settings) -> DataFrame:
 
 @pytest.fixture(scope="module")
 def panel(features: DataFrame, settings: Settings) -> DataFrame:
-    return make_panel(features, settings)[0].persist()
+    return make_panel(features, settings, pl.DataFrame(schema=COLUMNS))[0].persist()
 
 
 def test_volume_classes_go_from_big_to_small(panel: DataFrame) -> None:
@@ -76,7 +78,7 @@ def test_covariates_planned_ahead_reach_the_days_they_are_planned_for(
     spec = feature_spec(settings, covariates_of(series, settings))
     assert (spec.numbers, spec.texts) == (("promotion",), ("campaign",))
     features = map_series(series, functools.partial(add_features, spec=spec), 2_000)
-    future = make_panel(features, settings)[0].where("kind = 'future'").toPandas()
+    future = make_panel(features, settings, pl.DataFrame(schema=COLUMNS))[0].where("kind = 'future'").toPandas()
     promoted = pd.to_datetime(future["ds"]).dt.day % 5 == 0
     assert (future["f_promotion"] == promoted.astype(float)).all()
     assert set(future.loc[promoted, "c_campaign"]) == {"flyer"}
