@@ -187,11 +187,14 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
 
 
 @app.command()
-def metrics(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 9464) -> None:
-    """Serve metrics for Prometheus on this machine; ends with Ctrl-C."""
+def metrics(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 9464,
+    host: Annotated[str, typer.Option(help="Address to listen on; the metrics have no key.")] = "127.0.0.1",
+) -> None:
+    """Serve metrics for Prometheus; ends with SIGTERM or Ctrl-C."""
     from salesml_assets.exporter.server import main as serve_metrics
 
-    serve_metrics(port=port)
+    serve_metrics(host, port)
 
 
 @app.command()

@@ -132,6 +132,22 @@ METRICS = (
         ("location",),
     ),
     Metric(
+        "automation", "gauge", "salesml_automation_enabled", "1 if the sensor or schedule is switched on, else 0.",
+        ("kind", "automation"),
+    ),
+    Metric(
+        "automation", "gauge", "salesml_automation_last_tick_timestamp_seconds",
+        "When it was last evaluated, Unix time.", ("kind", "automation"),
+    ),
+    Metric(
+        "automation", "gauge", "salesml_automation_last_tick",
+        "1 for the result of the last evaluation (started, skipped, success, failure).",
+        ("kind", "automation", "status"),
+    ),
+    Metric("pools", "gauge", "salesml_pool_slots", "Concurrency slots of the pool.", ("pool",)),
+    Metric("pools", "gauge", "salesml_pool_slots_claimed", "Slots that steps hold.", ("pool",)),
+    Metric("pools", "gauge", "salesml_pool_steps_waiting", "Steps that wait for a slot.", ("pool",)),
+    Metric(
         ANY_TABLE, "gauge", "salesml_table_present", "1 if the lake has this monitoring table, else 0.", ("asset",)
     ),
     Metric(PRODUCTION_MODEL, "gauge", "salesml_production_model_version", "Version of the production model."),
@@ -144,6 +160,10 @@ METRICS = (
     Metric(
         MODEL_COMPARISON, "gauge", "salesml_production_model_backtest_wape_ratio",
         "Its WAPE in the latest comparison by horizon.", ("horizon_bucket",),
+    ),
+    Metric(
+        MODEL_COMPARISON, "gauge", "salesml_production_model_coverage_ratio",
+        "Share of the backtest's actual values inside its intervals, by their level in percent.", ("level",),
     ),
     Metric(
         MODEL_COMPARISON, "gauge", "salesml_backtest_wape_ratio", "WAPE of the algorithm in the latest comparison.",
@@ -168,6 +188,10 @@ METRICS = (
     Metric(
         FORECAST_ACCURACY, "gauge", "salesml_forecast_wape_ratio", "WAPE of that week's forecasts.",
         ("horizon_bucket",),
+    ),
+    Metric(
+        FORECAST_ACCURACY, "gauge", "salesml_forecast_volume",
+        "Sales of that week, in units of the target: times the WAPE, the size of the error.", ("horizon_bucket",),
     ),
     Metric(
         FORECAST_ACCURACY, "gauge", "salesml_forecast_bias_ratio",

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from salesml_assets.config.settings import Settings
 from salesml_assets.exporter.assets import read_assets
+from salesml_assets.exporter.automation import read_automation, read_pools
 from salesml_assets.exporter.catalogue import METRICS, SCRAPE, Family
 from salesml_assets.exporter.checks import CheckReader
 from salesml_assets.exporter.daemons import CodeLocationReader, read_daemons
@@ -79,6 +80,8 @@ def sources(settings: Settings, instance: dg.DagsterInstance, workspace: Path) -
         MetricSource("assets", partial(read_assets, instance)),
         MetricSource("checks", CheckReader(instance).read),
         MetricSource("daemons", partial(read_daemons, instance)),
+        MetricSource("automation", partial(read_automation, instance)),
+        MetricSource("pools", partial(read_pools, instance)),
         MetricSource("code_locations", CodeLocationReader(workspace).read),
         MetricSource(PRODUCTION_MODEL, ModelReader(lake, settings).read),
         MetricSource(MODEL_COMPARISON, ComparisonReader(lake).read),

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from salesml_assets.lake.store import Lakehouse
 
 MODEL_COLUMNS = ("version", "algorithm", "cutoff", "trained_at", "decision")
-METRIC_COLUMNS = ("algorithm", "dimension", "segment", "value")
+METRIC_COLUMNS = ("algorithm", "dimension", "segment", "metric", "value")
+COVERAGES = ("coverage80", "coverage95")
 
 
 class ModelReader:
@@ -48,21 +49,22 @@ class ModelReader:
 
 
 class ComparisonReader:
-    """Reads the WAPE of the algorithms in the latest comparison.
+    """Reads the WAPE of the algorithms in the latest comparison, and the coverage of the winner's intervals.
 
     Args:
         lake: The lake.
     """
 
     def __init__(self, lake: Lakehouse) -> None:
-        self._table = CachedTable(lake, MODEL_COMPARISON, METRIC_COLUMNS, [("metric", "=", "wape")])
+        self._table = CachedTable(lake, MODEL_COMPARISON, METRIC_COLUMNS, [("metric", "in", ["wape", *COVERAGES])])
         self._models = CachedTable(lake, PRODUCTION_MODEL, MODEL_COLUMNS)
 
     def read(self, families: Families) -> None:
-        """WAPE of each algorithm, and of the production model by horizon."""
-        wapes = self._table.present_rows(families)
-        if wapes is None:
+        """WAPE of each algorithm; WAPE by horizon and coverage of the production model."""
+        rows = self._table.present_rows(families)
+        if rows is None:
             return
+        wapes = rows[rows["metric"] == "wape"]
         for row in wapes[wapes["dimension"] == "total"].to_dict("records"):
             families.add("salesml_backtest_wape_ratio", row["value"], algorithm=row["algorithm"])
         versions = self._models.rows()
@@ -74,6 +76,10 @@ class ComparisonReader:
         own = wapes[(wapes["dimension"] == "horizon") & (wapes["algorithm"] == name)]
         for row in own.to_dict("records"):
             families.add("salesml_production_model_backtest_wape_ratio", row["value"], horizon_bucket=row["segment"])
+        covered = rows[(rows["dimension"] == "total") & (rows["algorithm"] == name) & rows["metric"].isin(COVERAGES)]
+        for row in covered.to_dict("records"):
+            level = row["metric"].removeprefix("coverage")
+            families.add("salesml_production_model_coverage_ratio", row["value"], level=level)
 
 
 def _newest(versions: pd.DataFrame) -> pd.Series:

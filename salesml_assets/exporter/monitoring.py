@@ -67,6 +67,7 @@ class AccuracyReader:
             labels = {"horizon_bucket": str(bucket)}
             families.add("salesml_forecast_week_timestamp_seconds", unix_seconds(latest["week"].iloc[0]), **labels)
             families.add("salesml_forecast_wape_ratio", _by_volume(latest, "wape"), **labels)
+            families.add("salesml_forecast_volume", float(latest["volume"].sum()), **labels)
             families.add("salesml_forecast_bias_ratio", _by_volume(latest, "bias"), **labels)
             families.add("salesml_forecast_error_reduction_ratio", _error_reduction(latest), **labels)
 

@@ -19,7 +19,7 @@ ALERT_TESTS = ALERTS.with_name("alerts_test.yml")
 # Each takes few values: names of jobs, steps, assets, ... and none of them is data, an id or a partition.
 LABELS = {
     "dagster_job", "status", "step", "asset", "check", "severity", "algorithm", "kind", "daemon", "horizon_bucket",
-    "location", "source",
+    "location", "source", "level", "automation", "pool",
 }  # fmt: skip
 RULES = [rule for group in yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]]
 
@@ -30,7 +30,7 @@ def test_conventions(metric: Metric):
     assert metric.name.endswith("_total") == (metric.kind == "counter")
     assert set(metric.labels) <= LABELS
     assert metric.help.endswith(".")
-    if any(word in metric.name for word in ("age", "duration", "timestamp")):
+    if {"age", "duration", "timestamp"} & set(metric.name.split("_")):
         assert metric.name.endswith("_seconds")
     assert "_ratio" not in metric.name or metric.name.endswith("_ratio")
 
@@ -51,9 +51,13 @@ def test_the_documentation_has_every_alert(rule):
 
 
 def test_alerts_use_known_metrics_and_labels():
-    served = re.findall(r"# TYPE (\w+)", ServingMetrics(State()).text().decode())
-    known = {metric.name for metric in METRICS} | set(served)
-    labels = {name for metric in METRICS for name in metric.labels} | {"instance", "job"}
+    served = set(re.findall(r"# TYPE (\w+)", ServingMetrics(State()).text().decode()))
+    # Of a service that has a model, too.
+    served |= set(
+        re.findall(r"^\| `(\w+)`", (PROJECT / "docs" / "serving.md").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    known = {metric.name for metric in METRICS} | served | {f"{name}_bucket" for name in served}
+    labels = {name for metric in METRICS for name in metric.labels} | {"instance", "job", "route"}
     for rule in RULES:
         expression = rule["expr"]
         assert set(re.findall(r"salesml_\w+", expression)) <= known

@@ -34,6 +34,10 @@ def fill(lake: Path) -> None:
         comparison_row("seasonal_naive", 0.41, "horizon", "1-7"),
         comparison_row("champion", 0.3, "volume_class", "A"),
         comparison_row("champion", 7.0) | {"metric": "rmse"},
+        comparison_row("champion", 0.79) | {"metric": "coverage80"},
+        comparison_row("champion", 0.93) | {"metric": "coverage95"},
+        comparison_row("champion", 0.5, "horizon", "1-7") | {"metric": "coverage80"},
+        comparison_row("seasonal_naive", 0.6) | {"metric": "coverage80"},
     ]
     write(lake, "model_comparison", metrics)
     earlier = drift_rows(WEEK - dt.timedelta(days=7), {"target": [(9.0, 0.1, True)]})
@@ -66,6 +70,8 @@ def test_all_tables(exporter, lake):
         (("horizon_bucket", "1-7"),): 0.18, (("horizon_bucket", "8-14"),): 0.22
     }  # fmt: skip
 
+    assert found["salesml_production_model_coverage_ratio"] == {(("level", "80"),): 0.79, (("level", "95"),): 0.93}
+
     assert value(found, "salesml_drift_tests", kind="target") == 2
     assert value(found, "salesml_drift_tests_drifted", kind="target") == 1
     assert value(found, "salesml_drift_effect_ratio", kind="target") == pytest.approx(1.5)
@@ -75,6 +81,7 @@ def test_all_tables(exporter, lake):
 
     # Two model versions made forecasts for that week: Σ|error| / Σ volume over both.
     assert value(found, "salesml_forecast_wape_ratio", horizon_bucket="1-7") == pytest.approx(0.3)
+    assert value(found, "salesml_forecast_volume", horizon_bucket="1-7") == 400
     assert value(found, "salesml_forecast_bias_ratio", horizon_bucket="1-7") == pytest.approx(0.05)
     assert value(found, "salesml_forecast_error_reduction_ratio", horizon_bucket="1-7") == pytest.approx(1 - 0.3 / 0.5)
     weeks = found["salesml_forecast_week_timestamp_seconds"]
