@@ -274,7 +274,9 @@ def _choose_model(choose: Callable[..., Version]) -> None:
         from salesml_assets.registry.mirror import mirror
 
         test = running_test(lake) if settings.tests_challengers else None
-        found = mirror(lake, files, settings.registry, test.challenger if test else None)
+        found = mirror(
+            lake, files, settings.registry, test.challenger if test else None, rollback_days=settings.lake.rollback_days
+        )
         if found.problem:
             _print_error(found.caught_up_later)
 

@@ -39,7 +39,13 @@ def registry_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         from salesml_assets.text import masked
 
         test = running_test(tables.tables) if settings.tests_challengers else None
-        found = mirror(tables.tables, files, settings.registry, test.challenger if test else None)
+        found = mirror(
+            tables.tables,
+            files,
+            settings.registry,
+            test.challenger if test else None,
+            rollback_days=settings.lake.rollback_days,
+        )
         if found.problem:
             context.log.warning(found.problem)
         metadata: dict[str, Any] = {

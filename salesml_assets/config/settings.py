@@ -16,6 +16,7 @@ SMTP_USER, SMTP_PASSWORD, SLACK_WEBHOOK = "SALESML_SMTP_USER", "SALESML_SMTP_PAS
 API_KEY = "SALESML_API_KEY"  # the key of the prediction service
 # Days for which the lake keeps the log of table versions, and with it past forecasts.
 HISTORY_DAYS = 420
+ROLLBACK_DAYS = 90
 KEYS = ("store", "category", "product")
 Name = Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
@@ -248,6 +249,13 @@ class LakeSettings(Section):
         le=HISTORY_DAYS,
         description="Days for which earlier versions of a table can be read; then their files are removed. Versions of "
         f"the forecasts are kept for {HISTORY_DAYS} days.",
+    )
+    rollback_days: int = Field(
+        ROLLBACK_DAYS,
+        ge=1,
+        description="Days for which a replaced production model can be put back. Then its files and its version in the "
+        "registry are removed, as are reports and other files of runs of that age; the model in production and the one "
+        "before it stay.",
     )
 
 

@@ -87,6 +87,12 @@ class Version:
         return f"{chosen['action']} of version {chosen['version']} by {chosen['by']}: {chosen['reason']}"
 
     @property
+    def in_production_since(self) -> dt.datetime | None:
+        """When it came into production, UTC; None where an earlier release did not note it."""
+        at = dt.datetime.fromisoformat(self.decision["at"]) if self.by_hand else self.trained_at
+        return at.replace(tzinfo=dt.UTC) if at and at.tzinfo is None else at
+
+    @property
     def folder(self) -> str:
         """Name of the folder of its bundle."""
         return posixpath.basename(self.path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -94,6 +96,36 @@ class Files:
             if file.is_file() and not file.name.startswith(".")
         )
 
+    def folders(self, name: str) -> dict[str, dt.datetime]:
+        """The versions of a name and when each was last written, UTC; none if there is no such name."""
+        root = f"{self.root.rstrip('/')}/{FOLDER}/{name}"
+        found: dict[str, dt.datetime] = {}
+        for version, written in self._remote_times(root) if is_remote(root) else _local_times(Path(root)):
+            found[version] = max(written, found.get(version, written))
+        return found
+
+    def remove(self, name: str, version: str | int) -> None:
+        """Removes a version with all its files."""
+        folder = self.path(name, version)
+        if not is_remote(folder):
+            shutil.rmtree(folder)
+            return
+        bucket, key = bucket_and_key(folder)
+        with closing(self._client()) as client:
+            for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{key}/"):
+                keys = [{"Key": entry["Key"]} for entry in page.get("Contents", [])]
+                if keys:
+                    answer = client.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+                    if answer.get("Errors"):
+                        raise OSError(f"{masked(folder)}: {answer['Errors'][0]['Message']}")
+
+    def _remote_times(self, root: str) -> Iterator[tuple[str, dt.datetime]]:
+        bucket, key = bucket_and_key(root)
+        with closing(self._client()) as client:
+            for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{key}/"):
+                for entry in page.get("Contents", []):
+                    yield entry["Key"].removeprefix(f"{key}/").partition("/")[0], entry["LastModified"]
+
     def _remote_names(self, folder: str) -> Iterator[str]:
         bucket, key = bucket_and_key(folder)
         with closing(self._client()) as client:
@@ -103,6 +135,13 @@ class Files:
 
     def _client(self) -> Any:
         return self.connect() if self.connect else boto_client(self.s3)
+
+
+def _local_times(root: Path) -> Iterator[tuple[str, dt.datetime]]:
+    for file in root.rglob("*"):
+        if file.is_file():
+            written = dt.datetime.fromtimestamp(file.stat().st_mtime, dt.UTC)
+            yield file.relative_to(root).parts[0], written
 
 
 def _replace(file: Path, data: bytes) -> None:

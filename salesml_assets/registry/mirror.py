@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from salesml_assets.config.settings import ROLLBACK_DAYS
 from salesml_assets.forecasting.model.bundle import BundleError
+from salesml_assets.forecasting.retention import kept_bundles
 from salesml_assets.forecasting.versions import ReadsFiles, Version, all_versions
 from salesml_assets.registry.connection import Connection, RegistryAwayError, connected
 from salesml_assets.registry.entry import gather
@@ -47,8 +50,17 @@ class Mirror:
         return f"{(self.problem or '').rstrip('.')}. The next run catches up."
 
 
-def mirror(lake: Lakehouse, files: ReadsFiles, settings: RegistrySettings, challenger: Version | None = None) -> Mirror:
+def mirror(
+    lake: Lakehouse,
+    files: ReadsFiles,
+    settings: RegistrySettings,
+    challenger: Version | None = None,
+    *,
+    rollback_days: int = ROLLBACK_DAYS,
+) -> Mirror:
     """Registers what the registry lacks, and points its aliases at what serves; once more, it changes nothing.
+
+    Versions that can no longer be put back leave the registry; their runs in MLflow, with metrics, stay.
 
     Whatever MLflow raises is returned as the problem: a registry that is away stops no run and no promotion, and the
     next call makes up for it.
@@ -58,13 +70,17 @@ def mirror(lake: Lakehouse, files: ReadsFiles, settings: RegistrySettings, chall
         files: Its files.
         settings: Where the registry is.
         challenger: The model that is tested against the one in production, if there is one.
+        rollback_days: Days for which a replaced version can be put back.
     """
     versions = all_versions(lake)
+    kept = kept_bundles(versions, dt.datetime.now(dt.UTC), rollback_days)
     wanted = {CHAMPION: versions[-1]} if versions else {}
     if challenger is not None:
         wanted[CHALLENGER] = challenger
         versions.append(challenger)
-    trained = {version.folder: version for version in reversed(versions)}  # a bundle's first row is its training
+        kept.add(challenger.folder)
+    # The first row of a bundle is its training.
+    trained = {version.folder: version for version in reversed(versions) if version.folder in kept}
     lacking = list(reversed(list(trained.values())[:MAX_CAUGHT_UP]))
     added: list[str] = []
     problems: list[str] = []
@@ -85,6 +101,8 @@ def mirror(lake: Lakehouse, files: ReadsFiles, settings: RegistrySettings, chall
                 added.append(version.name)
             with connection.asking():
                 _point(connection, {alias: known.get(version.folder) for alias, version in wanted.items()})
+                for folder in known.keys() - kept:
+                    connection.client.delete_model_version(connection.name, known[folder])
                 champion = known.get(wanted[CHAMPION].folder) if CHAMPION in wanted else None
                 if champion is not None:
                     run_id = connection.client.get_model_version(connection.name, champion).run_id
