@@ -89,7 +89,7 @@ class Version:
     @property
     def in_production_since(self) -> dt.datetime | None:
         """When it came into production, UTC; None where an earlier release did not note it."""
-        at = dt.datetime.fromisoformat(self.decision["at"]) if self.by_hand else self.trained_at
+        at = dt.datetime.fromisoformat(self.decision["at"]) if self.repeats else self.trained_at
         return at.replace(tzinfo=dt.UTC) if at and at.tzinfo is None else at
 
     @property
