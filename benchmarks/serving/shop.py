@@ -1,27 +1,19 @@
 """A lake of 5,000 series with two production models, made without Spark."""
 
 import datetime as dt
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import xgboost
 
 from salesml_assets.config.settings import LakeSettings, ServingSettings, Settings
-from salesml_assets.forecasting.features import add_features, feature_spec
-from salesml_assets.forecasting.folds import rolling_folds
-from salesml_assets.forecasting.intervals import bound_names
-from salesml_assets.forecasting.model.bundle import Bundle, Calendar, write_bundle
-from salesml_assets.forecasting.model.encoder import Encoder, PanelColumns
-from salesml_assets.forecasting.model.models import Learned
+from salesml_assets.forecasting.model.bundle import Bundle, write_bundle
 from salesml_assets.forecasting.model.predict import forecast
-from salesml_assets.forecasting.model.regressors import Trees
-from salesml_assets.forecasting.panel import PanelPlan, expand
 from salesml_assets.lake.files import Files
 from salesml_assets.lake.store import Lakehouse
 from salesml_assets.names import FORECASTS, PRODUCTION_MODEL
+from salesml_assets_tests.serving.small_service import bundle_of, fitted, panel_of, promote
 
 SERIES, TRAINED, DAYS, HORIZON = 5_000, 100, 400, 28
 LAST = dt.date(2024, 6, 30)
@@ -47,60 +39,13 @@ def history(count: int = TRAINED, days: int = DAYS) -> pl.DataFrame:
     return pl.concat(frames).with_columns(closed=pl.lit(False))
 
 
-def promote(settings: Settings, bundle: Bundle, folder: str) -> None:
-    """A new row of the table of production models, which names a folder of a bundle."""
-    lake = Lakehouse(settings.lake.root)
-    row = pl.DataFrame(
-        {
-            "version": [bundle.version],
-            "algorithm": [bundle.algorithm],
-            "parameters": ["{}"],
-            "path": [Files(settings.lake.root).path(PRODUCTION_MODEL, folder)],
-            "cutoff": [bundle.cutoff],
-            "trained_at": [bundle.trained_at],
-            "decision": ["{}"],
-            "lake_versions": ["{}"],
-            "settings": [json.dumps(bundle.settings)],
-        }
-    )
-    before = [lake.read_polars(PRODUCTION_MODEL)] if lake.exists(PRODUCTION_MODEL) else []
-    lake.write_polars(pl.concat([*before, row], how="vertical_relaxed"), PRODUCTION_MODEL)
-
-
 def make_shop(settings: Settings) -> Bundle:
     """Bundles `a` and `b`, version 1 of the production model (`a`), and forecasts of all series."""
-    series = history()
-    spec = feature_spec(settings, {})
-    steps = pl.DataFrame({"ds": [LAST + dt.timedelta(step) for step in range(1, HORIZON + 1)]})
-    future = series.select("unique_id", "product").unique().sort("unique_id").join(steps, how="cross")
-    extended = pl.concat([add_features(series, spec), future.with_columns(closed=pl.lit(False))], how="diagonal")
-    plan = PanelPlan(HORIZON, LAST, tuple(rolling_folds(LAST, HORIZON, 3, 1)), 0.01, 1)
-    panel = expand(extended, spec, plan)
-    rows = panel.filter(pl.col("kind") == "train")
-    encoder = Encoder.fit(rows, PanelColumns.of(rows.columns))
-    data = xgboost.QuantileDMatrix(encoder.encode(rows), (rows["y"] / rows["scale"]).to_numpy())
-    scores = dict(zip(bound_names(), (-0.5, 0.7, -0.9, 1.4), strict=True))
+    panel = panel_of(history(), settings, share=0.01)
     bundles, files = {}, Files(settings.lake.root)
     for name, seed in (("a", 1), ("b", 2)):
-        parameters = {"objective": "reg:tweedie", "max_depth": DEPTH, "eta": 0.05, "subsample": 0.8, "seed": seed}
-        booster = xgboost.train(parameters | {"nthread": 1}, data, ROUNDS)
-        bundles[name] = Bundle(
-            model=Learned(encoder, (Trees(bytes(booster.save_raw("ubj"))),)),
-            version=1,
-            algorithm="xgboost",
-            parameters={},
-            cutoff=LAST,
-            rows=len(rows),
-            features=spec,
-            series_keys=("product",),
-            horizon=HORIZON,
-            calendar=Calendar(1, None, ()),
-            non_negative=True,
-            intervals=pl.DataFrame([{"horizon": step, "rows": 1, **scores} for step in range(1, HORIZON + 1)]),
-            lake_versions={},
-            settings=settings.model_dump(mode="json"),
-            trained_at=dt.datetime(2024, 7, 1, 6, tzinfo=dt.UTC),
-        )
+        model = fitted(panel, ROUNDS, DEPTH, eta=0.05, subsample=0.8, seed=seed)
+        bundles[name] = bundle_of(model, settings, LAST)
         write_bundle(bundles[name], lambda content, file, name=name: files.write(content, PRODUCTION_MODEL, name, file))
     promote(settings, bundles["a"], "a")
     made = forecast(bundles["a"], panel.filter(pl.col("kind") == "future"))

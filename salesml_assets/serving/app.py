@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import json
 import logging
 import os
 import signal
@@ -18,11 +17,11 @@ from functools import partial
 from importlib.abc import MetaPathFinder
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from fastapi.security import APIKeyHeader
 from pydantic import ValidationError
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -65,7 +64,9 @@ LOG = logging.getLogger("salesml.serving")
 FIRST_LOOK_SECONDS = 10.0
 COMPUTERS, MAX_WAITING = 1, 64  # threads that compute forecasts, and requests for them at a time
 PAGE = 20
-_KEY = Depends(APIKeyHeader(name=KEY_HEADER, auto_error=False, description=f"The key in {API_KEY}."))
+# In the description only: the guard verifies the key, and a dependency costs as much as reading the parameters.
+_KEY: dict[str, Any] = {"security": [{"APIKeyHeader": []}]}
+_KEY_SCHEME = {"type": "apiKey", "in": "header", "name": KEY_HEADER, "description": f"The key in {API_KEY}."}
 _WORDS = {
     400: "The body is not JSON.",
     401: "The API key is missing or wrong.",
@@ -194,7 +195,7 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
         "/forecasts/{series:path}",
         response_model=SeriesForecast,
         responses=_problems(401, 404, 422, 503),
-        dependencies=[_KEY],
+        openapi_extra=_KEY,
         tags=["forecasts"],
         summary="Stored forecasts of one series",
         operation_id=_ONE,
@@ -227,7 +228,7 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
         "/forecasts",
         response_model=ForecastPage,
         responses=_problems(401, 404, 422, 503) | {200: {"links": _LINKS}},
-        dependencies=[_KEY],
+        openapi_extra=_KEY,
         tags=["forecasts"],
         summary="Stored forecasts of several series, in the order of their names",
         operation_id=_SEVERAL,
@@ -274,9 +275,8 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
         "/predict",
         response_model=Predictions,
         responses=_problems(400, 401, 413, 422, 503),
-        dependencies=[_KEY],
         tags=["what if"],
-        openapi_extra=_BODY,
+        openapi_extra=_BODY | _KEY,
         summary="Forecasts of series with the history and the plans in the request",
     )
     async def predict(http: Request, wanted: ArmWanted = None, key: RoutingKey = None) -> Response:
@@ -287,9 +287,8 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
         "/explain",
         response_model=Explanations,
         responses=_problems(400, 401, 413, 422, 503),
-        dependencies=[_KEY],
         tags=["what if"],
-        openapi_extra=_BODY,
+        openapi_extra=_BODY | _KEY,
         summary="What drives these forecasts: shares in words that add up",
     )
     async def explain(http: Request, wanted: ArmWanted = None, key: RoutingKey = None) -> Response:
@@ -300,7 +299,7 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
         "/models",
         response_model=Models,
         responses=_problems(401),
-        dependencies=[_KEY],
+        openapi_extra=_KEY,
         tags=["service"],
         summary="Versions of the production model",
     )
@@ -390,7 +389,8 @@ async def _prediction_request(request: Request) -> PredictionRequest:
 
 
 def _json(body: Any) -> Response:
-    return Response(json.dumps(body, allow_nan=False, separators=(",", ":")), media_type="application/json")
+    # Three times as quick as `json`; there are no numbers in it that JSON lacks.
+    return Response(to_json(body, inf_nan_mode="constants"), media_type="application/json")
 
 
 def _cursor_of(name: str) -> str:
@@ -433,6 +433,7 @@ def _description(app: FastAPI, state: State) -> dict[str, Any]:
     """The OpenAPI page, with examples that the present model and forecasts can answer."""
     page = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     schemas = page["components"]["schemas"]
+    page["components"]["securitySchemes"] = {"APIKeyHeader": _KEY_SCHEME}
     for model in (Problem, PredictionRequest):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= schema.pop("$defs", {}) | {model.__name__: schema}

@@ -47,6 +47,9 @@ class Book:
 
         Args:
             batches: Frames with `COLUMNS`.
+
+        Raises:
+            ValueError: A forecast or a bound is missing or not a number.
         """
         named = pl.col("unique_id", "model").cast(pl.Categorical)
         parts = [batch.select(COLUMNS).with_columns(named) for batch in batches if len(batch)]
@@ -60,6 +63,8 @@ class Book:
         values = np.empty((len(rows), len(VALUES)))
         for column, name in enumerate(VALUES):
             values[:, column] = rows[name].to_numpy()[order]
+        if not np.isfinite(values).all():
+            raise ValueError("a forecast or a bound is missing or not a number")  # the ones before go on
         firsts = rows[order[starts[:-1]]]
         names = tuple(firsts["unique_id"].cast(pl.String).to_list())
         kept = {model: model for model in firsts["model"].cast(pl.String).unique()}

@@ -214,8 +214,9 @@ def _finite(made: pl.DataFrame) -> pl.DataFrame:
     Raises:
         ProblemError: One of them is not a number.
     """
-    for name, column in zip(VALUES, made.select(VALUES), strict=True):
-        if column.null_count() or not column.is_finite().all():
+    values = made.select(VALUES).to_numpy()
+    for name, column in zip(VALUES, values.T, strict=True):
+        if not np.isfinite(column).all():
             raise invalid("series", f"the model has no finite {name} for this history")
     return made
 
