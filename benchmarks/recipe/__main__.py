@@ -24,13 +24,13 @@ from salesml_assets.forecasting.metrics import error_sums, metrics_by, segment_s
 from salesml_assets.forecasting.model.predict import predict_folds
 from salesml_assets.forecasting.panel import PanelPlan, expand
 from salesml_assets.forecasting.pooled import Pool, make_pool
-from salesml_assets.forecasting.training.backtest import backtest
+from salesml_assets.forecasting.training.backtest import refit
 from salesml_assets.forecasting.training.sample import TrainingPanel
 
 DATA = Path("data")
 
 
-def panel_of(sales: SalesSet, settings: Settings, shift: int) -> tuple[pl.DataFrame, list[Any]]:
+def panel_of(sales: SalesSet, settings: Settings, shift: int) -> pl.DataFrame:
     """The panel of a set that ends `shift` horizons earlier than its data."""
     horizon, step = settings.forecast.horizon, 1 if settings.forecast.frequency == "D" else 7
     end = sales.series["ds"].max()
@@ -58,8 +58,7 @@ def panel_of(sales: SalesSet, settings: Settings, shift: int) -> tuple[pl.DataFr
     before = (ranked["volume"].cum_sum() - ranked["volume"]) / ranked["volume"].sum()
     label = pl.when(before < 0.8).then(pl.lit("A")).when(before < 0.95).then(pl.lit("B")).otherwise(pl.lit("C"))
     classes = ranked.select("unique_id", volume_class=label)
-    joined = panel.join(classes, on="unique_id", how="left").with_columns(pl.col("volume_class").fill_null("C"))
-    return joined, folds
+    return panel.join(classes, on="unique_id", how="left").with_columns(pl.col("volume_class").fill_null("C"))
 
 
 def pool_of(past: pl.DataFrame, spec: FeatureSpec, folds: list[Fold], last: dt.date) -> Pool:
@@ -93,7 +92,9 @@ def no_spark() -> Any:
     raise RuntimeError("this benchmark has no Spark session: leave out MLlib's algorithms")
 
 
-def measure(name: str, algorithms: list[str], shifts: list[int], overrides: dict[str, Any]) -> list[dict[str, Any]]:
+def measure(
+    name: str, algorithms: list[str], shifts: list[int], numbers: list[int], overrides: dict[str, Any]
+) -> list[dict[str, Any]]:
     """One row per algorithm and cutoff."""
     sales = SETS[name](DATA)
     values: dict[str, Any] = {"forecast": dict(sales.forecast), "training": {}}
@@ -105,18 +106,22 @@ def measure(name: str, algorithms: list[str], shifts: list[int], overrides: dict
     rows = []
     for shift in shifts:
         started = time.perf_counter()
-        panel, _ = panel_of(sales, settings, shift)
+        panel = panel_of(sales, settings, shift)
         made = time.perf_counter() - started
         training = TrainingPanel(source(panel), settings)
         engines = Engines(2, no_spark, "")
         for algorithm in algorithms:
             started = time.perf_counter()
             entry = ALGORITHMS[algorithm]
-            result = backtest(entry, training, entry.candidates(settings.training), engines)
-            seconds = time.perf_counter() - started
-            scored = pl.concat(
-                predict_folds(result.models, batch, settings.forecast.non_negative) for batch in training.to_score()
-            ).filter(pl.col("fold") >= 1)
+            (parameters,) = entry.candidates(settings.training)  # nothing is chosen: all folds may be scored
+            parts = []
+            for fold in training.folds:
+                if fold.number in numbers:
+                    fit, _ = refit(entry, parameters, training, fold.cutoff, engines, fold)
+                    for batch in training.to_score(fold.number):
+                        parts.append(predict_folds({fold.number: fit.model}, batch, settings.forecast.non_negative))
+            scored = pl.concat(parts)
+            seconds = (time.perf_counter() - started) / len(numbers)
             sums = error_sums(scored, settings.forecast.frequency != "D")
             pieces = sums.group_by(
                 "unique_id", "fold", "horizon_bucket", "category", "volume_class", maintain_order=True
@@ -137,6 +142,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*", default=list(SETS))
     parser.add_argument("--algorithms", nargs="*", default=["seasonal_naive", "xgboost"])
     parser.add_argument("--shifts", nargs="*", type=int, default=[0])
+    parser.add_argument("--folds", nargs="*", type=int, default=[1, 2, 3])
     parser.add_argument("--set", dest="overrides", default="{}", help="YAML of settings that differ")
     parser.add_argument("--data", type=Path, default=DATA, help="folder with the two real files")
     parser.add_argument("--out", type=Path)
@@ -144,7 +150,9 @@ def main() -> None:
     DATA = arguments.data
     rows = []
     for name in arguments.sets:
-        rows += measure(name, arguments.algorithms, arguments.shifts, yaml.safe_load(arguments.overrides) or {})
+        rows += measure(
+            name, arguments.algorithms, arguments.shifts, arguments.folds, yaml.safe_load(arguments.overrides) or {}
+        )
         table = pl.DataFrame(rows).filter(pl.col("set") == name)
         mean = table.group_by("set", "algorithm", maintain_order=True).agg(
             pl.col("wape", "rmsse", "bias", "seconds", "panel_seconds").mean().round(4)

@@ -164,7 +164,7 @@ class ForecastSettings(Section):
     known_future: KnownFutureSettings = Field(default_factory=KnownFutureSettings, description="Planned covariates.")
     holidays: HolidaySettings = Field(default_factory=HolidaySettings, description="Public holidays.")
     calendar_regression: bool = Field(
-        True, description="Whether models see the forecast of a calendar regression that is pooled over the series."
+        True, description="Whether learned models see the forecasts of the pooled calendar regression."
     )
 
     @field_validator("series")
@@ -181,7 +181,7 @@ class TrainingSettings(Section):
     algorithms: list[str] = Field(
         default_factory=lambda: [
             "seasonal_naive", "moving_average", "calendar_regression", "linear_regression", "random_forest",
-            "gradient_boosting", "xgboost",
+            "gradient_boosting", "xgboost", "ensemble",
         ],
         min_length=1,
         description="Algorithms to train and compare.",
@@ -415,15 +415,6 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"lake.root: {self.lake.root!r} is a local folder, but spark.master is {self.spark.master!r}: the "
                 "executors would write to their own disks. Set lake.root to an address that all of them reach (s3a://...)"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _algorithms_have_their_features(self) -> Settings:
-        if "calendar_regression" in self.training.algorithms and not self.forecast.calendar_regression:
-            raise ValueError(
-                "training.algorithms: calendar_regression needs its feature: set forecast.calendar_regression to true, "
-                "or take it out of the list"
             )
         return self
 

@@ -35,6 +35,7 @@ class FeatureSpec:
         regions: Stores with holidays of another region than most: store, region; sorted.
         region: The region of all other stores.
         calendar_regression: Whether rows have the forecasts of the calendar regression.
+        calendar_features: Whether learned models see them.
     """
 
     weekly: bool = False
@@ -49,6 +50,7 @@ class FeatureSpec:
     regions: tuple[tuple[str, str], ...] = ()
     region: str = ""
     calendar_regression: bool = False
+    calendar_features: bool = False
 
     @property
     def averages(self) -> dict[str, int]:
@@ -69,13 +71,15 @@ def feature_spec(settings: Settings, covariates: dict[str, str]) -> FeatureSpec:
         covariates: Name and Spark type of each covariate known in advance.
     """
     holidays, regions, region = holidays_of(settings)
+    needed = bool(NEED_REGRESSION & set(settings.training.algorithms))
     common: dict[str, Any] = {
         "numbers": tuple(name for name, kind in covariates.items() if kind != "string"),
         "texts": tuple(name for name, kind in covariates.items() if kind == "string"),
         "holidays": holidays,
         "regions": regions,
         "region": region,
-        "calendar_regression": settings.forecast.calendar_regression,
+        "calendar_regression": settings.forecast.calendar_regression or needed,
+        "calendar_features": settings.forecast.calendar_regression,
     }
     if settings.forecast.frequency == "D":
         return FeatureSpec(**common)
@@ -88,6 +92,7 @@ CONTRACT_COLUMNS = (
     "day_of_week", "year_month",
 )  # fmt: skip
 TINY = 1e-9
+NEED_REGRESSION = {"calendar_regression", "ensemble"}  # algorithms
 
 
 def shifted(value: pl.Expr, steps: int) -> pl.Expr:

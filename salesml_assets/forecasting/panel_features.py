@@ -179,7 +179,7 @@ def _holidays(spec: FeatureSpec) -> list[Feature]:
 
 def _regression(spec: FeatureSpec) -> list[Feature]:
     """What weekday, season, holidays, plans and trend alone would sell."""
-    if not spec.calendar_regression:
+    if not spec.calendar_features:
         return []
     return [
         _amount("f_calendar", LINEAR, spec, "What the calendar alone would sell", CALENDAR),

@@ -54,6 +54,6 @@ def feature_label(name: str, step: str = "day") -> str:
 
 @cache
 def _labels(weekly: bool) -> dict[str, str]:
-    common: dict[str, Any] = {"holidays": (("", "2000-01-01", ""),), "calendar_regression": True}
+    common: dict[str, Any] = {"holidays": (("", "2000-01-01", ""),), "calendar_features": True}
     spec = FeatureSpec(weekly=True, windows=(2, 4, 8, 13), **common) if weekly else FeatureSpec(**common)
     return {feature.name: feature.label for feature in panel_features(spec)}

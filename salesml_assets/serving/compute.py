@@ -13,7 +13,7 @@ from salesml_assets.forecasting.feature_words import RULES
 from salesml_assets.forecasting.features import add_features
 from salesml_assets.forecasting.model.bundle import Bundle
 from salesml_assets.forecasting.model.explain import explained
-from salesml_assets.forecasting.model.models import Learned
+from salesml_assets.forecasting.model.models import encoders
 from salesml_assets.forecasting.model.predict import forecast
 from salesml_assets.forecasting.panel import expand_future
 from salesml_assets.serving.book import VALUES
@@ -109,8 +109,8 @@ def panel_rows(
 
 def series_keys(bundle: Bundle) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Keys that a series has to have, and further ones that the model knows."""
-    model = bundle.model
-    known = model.encoder.columns.keys if isinstance(model, Learned) else ()
+    found = [key for encoder in encoders(bundle.model) for key in encoder.columns.keys]
+    known = tuple(dict.fromkeys(found))
     return bundle.series_keys, tuple(key for key in known if key not in bundle.series_keys)
 
 

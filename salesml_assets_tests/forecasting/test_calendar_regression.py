@@ -26,9 +26,19 @@ from salesml_assets.forecasting.panel import PanelPlan, expand, expand_future
 from salesml_assets.forecasting.pooled import Pool, make_pool
 
 HOLIDAYS = tuple(("X", f"{year}-{day}", "Feast") for year in range(2020, 2026) for day in ("05-01", "12-25"))
-DAILY = FeatureSpec(numbers=("promo",), calendar_regression=True, holidays=HOLIDAYS, region="X")
+DAILY = FeatureSpec(numbers=("promo",), calendar_regression=True, calendar_features=True, holidays=HOLIDAYS, region="X")
 WEEKLY = FeatureSpec(
-    True, 52, 52, (2, 4, 8, 13), 13, 8, ("promo",), calendar_regression=True, holidays=HOLIDAYS, region="X"
+    True,
+    52,
+    52,
+    (2, 4, 8, 13),
+    13,
+    8,
+    ("promo",),
+    calendar_regression=True,
+    calendar_features=True,
+    holidays=HOLIDAYS,
+    region="X",
 )
 LAST, HORIZON = dt.date(2023, 12, 31), 10
 

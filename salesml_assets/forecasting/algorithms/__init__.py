@@ -2,6 +2,7 @@
 
 from salesml_assets.forecasting.algorithms import (
     calendar_regression,
+    ensemble,
     gradient_boosting,
     linear_regression,
     moving_average,
@@ -21,5 +22,6 @@ ALGORITHMS: dict[str, Algorithm] = {
         random_forest,
         gradient_boosting,
         xgboost,
+        ensemble,
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from salesml_assets.config.settings import TrainingSettings
     from salesml_assets.forecasting.model.encoder import Matrix
     from salesml_assets.forecasting.model.models import Model
-    from salesml_assets.forecasting.training.sample import Sample
+    from salesml_assets.forecasting.training.sample import Sample, TrainingPanel
 
 Parameters = dict[str, Any]
 
@@ -61,6 +62,15 @@ class FitAll(Protocol):
         """Yields the fits in the order of the candidates; `probe` holds encoded rows to compare predictions on."""
 
 
+class Combine(Protocol):
+    """Fits a combination of models, whose weights come from earlier origins of the panel."""
+
+    def __call__(
+        self, panel: TrainingPanel, parameters: Parameters, cutoff: dt.date, engines: Engines
+    ) -> tuple[Fit, int]:
+        """The combination for what is known at a cutoff, and the number of training rows."""
+
+
 @dataclass(frozen=True)
 class Algorithm:
     """An entry of the table of algorithms.
@@ -72,6 +82,7 @@ class Algorithm:
         grid: Values of each parameter among which the backtest chooses.
         fit: Fits candidates on a sample.
         rows: Name of the setting that caps the training rows; None where nothing is trained.
+        combine: Fits a combination of models instead of `fit`; None for a model of its own.
         kinds: What it runs on, for the asset graph.
     """
 
@@ -81,6 +92,7 @@ class Algorithm:
     grid: dict[str, list[Any]]
     fit: FitAll
     rows: str | None = None
+    combine: Combine | None = None
     kinds: frozenset[str] = frozenset()
 
     def candidates(self, settings: TrainingSettings) -> list[Parameters]:

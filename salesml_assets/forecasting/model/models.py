@@ -75,10 +75,18 @@ class Learned:
     Attributes:
         encoder: From rows to a matrix.
         regressors: Fitted on its matrix; one that is named twice counts twice.
+        weights: Of the regressors, adding up to 1; none: all count the same.
     """
 
     encoder: Encoder
     regressors: tuple[Regressor, ...]
+    weights: tuple[float, ...] = ()
+
+    @property
+    def weighted(self) -> list[tuple[Regressor, float]]:
+        """The regressors with their weights."""
+        equal = (1.0 / len(self.regressors),) * len(self.regressors)
+        return list(zip(self.regressors, self.weights or equal, strict=True))
 
     def predict(self, rows: pl.DataFrame) -> Vector:
         """The mean of the regressors × `scale`."""
@@ -88,9 +96,9 @@ class Learned:
         """The mean of the regressors' contributions × `scale`; the columns of a text are added up."""
         matrix, scale = self.encoder.encode(rows), rows["scale"].to_numpy()
         total = np.zeros((len(matrix), matrix.shape[1] + 1))
-        for regressor in self.regressors:
-            total += regressor.contributions(matrix)
-        shares = total / len(self.regressors) * scale[:, None]
+        for regressor, weight in self.weighted:
+            total += regressor.contributions(matrix) * weight
+        shares = total * scale[:, None]
         columns = {name: np.zeros(len(matrix)) for name in self.encoder.columns.all}
         for name, share in zip(self.encoder.sources, shares.T, strict=False):
             columns[name] = columns[name] + share
@@ -99,10 +107,61 @@ class Learned:
     def importance(self) -> dict[str, float]:
         """Mean over the regressors of each input's share."""
         total = np.zeros(len(self.encoder.inputs))
-        for regressor in self.regressors:
-            weights = regressor.importance()
-            total += weights / (weights.sum() or 1.0)
-        return dict(zip(self.encoder.inputs, (total / len(self.regressors)).tolist(), strict=True))
+        for regressor, weight in self.weighted:
+            gains = regressor.importance()
+            total += gains / (gains.sum() or 1.0) * weight
+        return dict(zip(self.encoder.inputs, total.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A weighted mean of models.
+
+    Attributes:
+        members: The models.
+        weights: Of each, adding up to 1.
+    """
+
+    members: tuple[Model, ...]
+    weights: tuple[float, ...]
+
+    def predict(self, rows: pl.DataFrame) -> Vector:
+        """The weighted mean of the members."""
+        total = np.zeros(len(rows))
+        for member, weight in zip(self.members, self.weights, strict=True):
+            total += member.predict(rows) * weight
+        return total
+
+    def explain(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The weighted mean of the members' shares."""
+        total: dict[str, pl.Series] = {}
+        for member, weight in zip(self.members, self.weights, strict=True):
+            for share in member.explain(rows):
+                weighted = share * weight
+                total[share.name] = total[share.name] + weighted if share.name in total else weighted
+        base = total.pop(BASE)
+        return pl.DataFrame([*[share.alias(name) for name, share in total.items()], base.alias(BASE)])
+
+    def importance(self) -> dict[str, float]:
+        """The mean over the members that know the share of their inputs."""
+        known = [
+            (found, weight)
+            for member, weight in zip(self.members, self.weights, strict=True)
+            if (found := member.importance())
+        ]
+        whole = sum(weight for _, weight in known) or 1.0
+        total: dict[str, float] = {}
+        for found, weight in known:
+            for name, share in found.items():
+                total[name] = total.get(name, 0.0) + share * weight / whole
+        return total
+
+
+def encoders(model: Model) -> list[Encoder]:
+    """The encoders of a model and of its members."""
+    if isinstance(model, Blend):
+        return [encoder for member in model.members for encoder in encoders(member)]
+    return [model.encoder] if isinstance(model, Learned) else []
 
 
 def predict_all(models: Sequence[Learned], rows: pl.DataFrame) -> np.ndarray:
@@ -118,9 +177,9 @@ def relative_predictions(models: Sequence[Learned], matrix: Matrix) -> np.ndarra
     columns = []
     for model in models:
         total = np.zeros(len(matrix))
-        for regressor in model.regressors:
-            total += values[id(regressor)]
-        columns.append(total / len(model.regressors))
+        for regressor, weight in model.weighted:
+            total += values[id(regressor)] * weight
+        columns.append(total)
     return np.stack(columns, axis=1)
 
 
@@ -130,6 +189,8 @@ def model_to_files(model: Model) -> tuple[dict[str, Any], dict[str, bytes]]:
         return {"kind": "baseline", "column": model.column}, {}
     if isinstance(model, Calendar):
         return {"kind": "calendar"}, {}
+    if isinstance(model, Blend):
+        return _blend_to_files(model)
     if not isinstance(model, Learned):
         raise TypeError(f"{type(model).__name__} is not a kind of model that can be saved")
     files: dict[str, bytes] = {}
@@ -144,7 +205,26 @@ def model_to_files(model: Model) -> tuple[dict[str, Any], dict[str, bytes]]:
             regressors.append({"kind": "trees", "file": name})
         else:
             raise TypeError(f"{type(regressor).__name__} is not a kind of regressor that can be saved")
-    return {"kind": "learned", "encoder": model.encoder.to_json(), "regressors": regressors}, files
+    about = {"kind": "learned", "encoder": model.encoder.to_json(), "regressors": regressors}
+    return about | ({"weights": list(model.weights)} if model.weights else {}), files
+
+
+def _blend_to_files(model: Blend) -> tuple[dict[str, Any], dict[str, bytes]]:
+    members: list[dict[str, Any]] = []
+    files: dict[str, bytes] = {}
+    for number, member in enumerate(model.members):
+        values, own = model_to_files(member)
+        members.append(values | {"files": {name: f"member_{number}_{name}" for name in own}})
+        files |= {f"member_{number}_{name}": content for name, content in own.items()}
+    return {"kind": "blend", "members": members, "weights": list(model.weights)}, files
+
+
+def _blend_from_files(values: dict[str, Any], files: dict[str, bytes]) -> Blend:
+    members = tuple(
+        model_from_files(member, {name: files[place] for name, place in member["files"].items()})
+        for member in values["members"]
+    )
+    return Blend(members, tuple(values["weights"]))
 
 
 def model_from_files(values: dict[str, Any], files: dict[str, bytes]) -> Model:
@@ -158,6 +238,8 @@ def model_from_files(values: dict[str, Any], files: dict[str, bytes]) -> Model:
         return Baseline(values["column"])
     if values["kind"] == "calendar":
         return Calendar()
+    if values["kind"] == "blend":
+        return _blend_from_files(values, files)
     if values["kind"] != "learned":
         raise ValueError(f"a model of kind {values['kind']!r} is not known")
     trees = {name: Trees(content) for name, content in files.items()}
@@ -169,4 +251,4 @@ def model_from_files(values: dict[str, Any], files: dict[str, bytes]) -> Model:
             regressors.append(trees[entry["file"]])
         else:
             raise ValueError(f"a regressor of kind {entry['kind']!r} is not known")
-    return Learned(Encoder.from_json(values["encoder"]), tuple(regressors))
+    return Learned(Encoder.from_json(values["encoder"]), tuple(regressors), tuple(values.get("weights", ())))

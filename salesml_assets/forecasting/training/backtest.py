@@ -125,6 +125,23 @@ def refit(
     Returns:
         The fit and the number of its training rows.
     """
+    if algorithm.combine is not None:
+        return algorithm.combine(panel, parameters, cutoff, engines)
+    # Algorithms of one run that fit the same share it: the ensemble has XGBoost's boosters.
+    key = (algorithm.fit, repr(sorted(parameters.items())), cutoff)
+    if key not in panel.fits:
+        panel.fits[key] = _fit_once(algorithm, parameters, panel, cutoff, engines, fold)
+    return panel.fits[key]
+
+
+def _fit_once(
+    algorithm: Algorithm,
+    parameters: Parameters,
+    panel: TrainingPanel,
+    cutoff: dt.date,
+    engines: Engines,
+    fold: Fold | None,
+) -> tuple[Fit, int]:
     sample, probe = _prepared(algorithm, panel, cutoff, fold)
     (fit,) = algorithm.fit(sample, [parameters], panel.settings.training, engines, probe)  # type: ignore[arg-type]
     limit = getattr(panel.settings.training, algorithm.rows) if algorithm.rows else 0
@@ -144,15 +161,24 @@ def tune(
     Raises:
         ValueError: Nothing was sold in the fold.
     """
-    sample, probe = _prepared(algorithm, panel, fold.cutoff, fold)
+    if algorithm.combine is not None or len(candidates) == 1:
+        made = [refit(algorithm, parameters, panel, fold.cutoff, engines, fold)[0] for parameters in candidates]
+        sample, begun = panel.up_to(fold.cutoff) if algorithm.rows else None, iter(made)
+    else:
+        sample, probe = _prepared(algorithm, panel, fold.cutoff, fold)
+        begun = algorithm.fit(sample, candidates, panel.settings.training, engines, probe)  # type: ignore[arg-type]
     fits = []
-    for fit in algorithm.fit(sample, candidates, panel.settings.training, engines, probe):  # type: ignore[arg-type]
+    for fit in begun:
         fits.append(fit)
         report(f"{algorithm.name}: candidate {len(fits)} of {len(candidates)} is fitted: {candidates[len(fits) - 1]}")
     models = [fit.model for fit in fits]
     floor = 0.0 if panel.settings.forecast.non_negative else -math.inf
     wapes = _wapes(models, panel.to_score(fold.number), floor)
-    biases = _biases(models, sample, floor) if sample and len(candidates) > 1 else [0.0] * len(models)
+    biases = (
+        _biases(models, sample, floor)
+        if sample and len(candidates) > 1 and not algorithm.combine
+        else [0.0] * len(models)
+    )
     tried = [
         (Candidate(parameters, wape, bias), fit)
         for parameters, wape, bias, fit in zip(candidates, wapes, biases, fits, strict=True)

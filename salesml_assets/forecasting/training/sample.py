@@ -110,6 +110,7 @@ class TrainingPanel:
         self.source = source
         self.settings = settings
         self._samples: dict[dt.date, Sample] = {}
+        self.fits: dict[Any, Any] = {}  # of `backtest.refit`
 
     @cached_property
     def last(self) -> dt.date:
