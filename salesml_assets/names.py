@@ -10,7 +10,13 @@ FORECAST_ACCURACY, DRIFT_REPORT = "forecast_accuracy", "drift_report"
 CHALLENGER_MODEL, CHALLENGER_FORECASTS, AB_TEST_REPORT = "challenger_model", "challenger_forecasts", "ab_test_report"
 SERVED_PREDICTIONS = "served_predictions"  # written by the prediction service during an A/B test, not by an asset
 
-FALLBACK = "moving_average"  # forecasts the series that are too short for the production model
+# What forecasts a series instead of the production model, in the column `model` of the forecasts: how new series of its
+# category or of the shop sell, its own mean where nothing is known of either, and zero for a series that has ended.
+CATEGORY_PROFILE = "category_profile (short series)"
+SHOP_PROFILE = "shop_profile (short series)"
+FALLBACK = "moving_average (short series)"
+ENDED = "zero (stopped selling)"
+SHORT_SERIES = (CATEGORY_PROFILE, SHOP_PROFILE, FALLBACK)
 
 # Folders of the file store, and the files in them.
 SOURCE_FILE = "source.json"  # of a load of raw sales: rows left out by the filter, and what each rule means

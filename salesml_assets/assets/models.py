@@ -75,7 +75,9 @@ def model_asset(algorithm: Algorithm, settings: Settings) -> dg.AssetsDefinition
         }
         if result.difference is not None:
             metadata["largest difference from MLlib"] = result.difference
-        predict = partial(predict_folds, result.models, non_negative=settings.forecast.non_negative)
+        predict = partial(
+            predict_folds, result.models, panel.fold_profiles, non_negative=settings.forecast.non_negative
+        )
         return dg.Output(training.apply(predict, SCORE, settings, context.run.run_id), metadata=metadata)
 
     return model

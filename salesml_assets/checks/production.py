@@ -12,7 +12,7 @@ from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.versions import all_versions
 from salesml_assets.lake.aggregate import Partial, added_up, latest_day
 from salesml_assets.lake.store import Lakehouse
-from salesml_assets.names import FORECASTS, PRODUCTION_MODEL, SALES_SERIES
+from salesml_assets.names import FORECASTS, PRODUCTION_MODEL, SALES_SERIES, SHORT_SERIES
 
 OF_FORECASTS = {
     "unique_keys": "One row per series and step.",
@@ -70,7 +70,7 @@ def measure_forecasts(lake: Lakehouse, settings: Settings, *, table: str) -> Ite
         "rows": pl.len(),
         "bad": (~ordered).sum(),
         "low": (pl.col("lo95") < 0).sum(),
-        "fallback": pl.col("model").str.contains("short series", literal=True).sum(),
+        "fallback": pl.col("model").is_in(SHORT_SERIES).sum(),
         "total": pl.col("yhat").sum(),
     }
     found = added_up(lake.batches(table, [*bounds, "model"]), counts)

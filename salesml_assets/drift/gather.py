@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from salesml_assets.drift.inputs import DriftInputs
-from salesml_assets.forecasting.calendar import series_keys, unique_id_of
+from salesml_assets.forecasting.calendar import series_keys
 from salesml_assets.forecasting.draws import uniform
+from salesml_assets.forecasting.series_id import series_id
 from salesml_assets.lake.aggregate import Partial
 from salesml_assets.names import SALES
 
@@ -130,7 +131,9 @@ class _Gathered:
 
     def add(self, batch: pl.DataFrame) -> int:
         """Takes in some rows of the sales, and returns their number."""
-        rows = batch.with_columns(unique_id_of(self._settings), self._weeks.week_of(pl.col("date")).alias("week"))
+        rows = batch.with_columns(
+            series_id(series_keys(self._settings)), self._weeks.week_of(pl.col("date")).alias("week")
+        )
         rows = rows.with_columns(self._draw(rows))
         self._dates.add(rows.select("week", "date").unique())
         self._sample.add(_lowest_draws(rows.select("week", "draw", *self._features())))

@@ -157,8 +157,10 @@ def series_keys(settings: Settings) -> list[str]:
     return list(settings.forecast.series)
 
 
-def unique_id_of(settings: Settings) -> pl.Expr:
-    """The name of a series: its keys joined by `/`, in the configured order."""
-    return pl.concat_str([pl.col(key) for key in series_keys(settings)], separator="/", ignore_nulls=True).alias(
-        "unique_id"
-    )
+def first_sale() -> pl.Expr:
+    """The first `ds` at which a group of rows sold anything; where it never did, its first one.
+
+    A table that lists each product on each day has zeros from long before a product was launched: they are no history.
+    """
+    sold = pl.col("ds").filter(pl.col("y").fill_null(0.0) != 0)
+    return pl.coalesce(sold.min(), pl.col("ds").min())

@@ -161,8 +161,8 @@ def compare(
             is a quantity.
 
     Raises:
-        ValueError: Rows differ between algorithms, predictions are not finite numbers, the seasonal naive or the
-            champion does not take part, or nothing was sold.
+        ValueError: Rows differ between algorithms, predictions are not finite numbers, or the seasonal naive or
+            the champion does not take part.
     """
     parts = dict(predictions)
     champion_name = champion.algorithm if champion else None
@@ -206,7 +206,7 @@ def compare(
 
 
 def _check_rows(scans: Mapping[str, Scan]) -> None:
-    """Every algorithm has to be scored on the same rows, with numbers, on days on which something was sold."""
+    """Every algorithm has to be scored on the same rows, with numbers."""
     found = dict(sorted(scans.items()))
     if unusable := {name: one.unusable for name, one in found.items() if one.unusable}:
         raise ValueError(f"{', '.join(unusable)}: {sum(unusable.values())} predictions are not finite numbers")
@@ -215,8 +215,6 @@ def _check_rows(scans: Mapping[str, Scan]) -> None:
         raise ValueError(
             f"the algorithms were not scored on the same rows ({counts}): materialize all of them together"
         )
-    if not all(one.series["volume"].sum() > 0 for one in found.values()):
-        raise ValueError("nothing was sold in the scored folds: there is nothing to compare")
 
 
 def _coverage_metrics(coverage: pd.DataFrame) -> pd.DataFrame:

@@ -139,9 +139,10 @@ def add_features(frame: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
         (1 is Sunday) and month under the names of `CONTRACT_COLUMNS`, and with:
         `mean_<w>` (mean of the last w open, known steps), `ewm` and `ewm_slow` (exponentially weighted means),
         `median`, `largest`, `spread`, `mean_sold` (mean of the steps with sales), `zero_share`, `since_sale`
-        (steps since anything was sold), `age` (steps since the first sale), `scale` (typical level, above
-        zero), `live` (anything known and not zero in the level window) and `naive_mse` (mean squared
-        one-step change so far, the scale of RMSSE: Hyndman & Koehler 2006).
+        (steps since anything was sold), `max_gap` (most steps between two sales so far; null before the second
+        one), `times_sold` (steps with a sale so far), `age` (steps since the first sale), `known` (open, known
+        steps so far), `scale` (typical level, above zero), `live` (anything known and not zero in the level
+        window) and `naive_mse` (mean squared one-step change so far, the scale of RMSSE: Hyndman & Koehler 2006).
     """
     y, series = pl.col("y"), "unique_id"
     numbered = sort_and_number(frame)
@@ -151,7 +152,9 @@ def add_features(frame: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
         _sold_at=pl.when(y.abs() > 0).then(pl.col("age")),
     )
     opened = pl.col("_open")
-    rolled = with_open.with_columns(
+    with_sold = with_open.with_columns(_last_sold=pl.col("_sold_at").forward_fill().over(series))
+    gap = pl.col("_sold_at") - shifted(pl.col("_last_sold"), 1)
+    rolled = with_sold.with_columns(
         shifted(y, 1).alias("sales_lag_1"),
         shifted(y, 7).alias("sales_lag_7"),
         shifted(y, 30).alias("sales_lag_30"),
@@ -171,7 +174,10 @@ def add_features(frame: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
         .over(series).alias("zero_share_long"),
         opened.rolling_std(spec.recent, min_samples=2).over(series).alias("spread"),
         (opened == 0).cast(pl.Float64).rolling_mean(spec.recent, min_samples=1).over(series).alias("zero_share"),
-        (pl.col("age") - pl.col("_sold_at").forward_fill().over(series)).alias("since_sale"),
+        (pl.col("age") - pl.col("_last_sold")).alias("since_sale"),
+        gap.cum_max().forward_fill().over(series).alias("max_gap"),
+        pl.col("_sold_at").is_not_null().cast(pl.Int32).cum_sum().over(series).alias("times_sold"),
+        opened.is_not_null().cast(pl.Int32).cum_sum().over(series).alias("known"),
         opened.abs().rolling_mean(spec.level_window, min_samples=1).over(series).alias("_level"),
         (opened.abs().cum_sum() / opened.is_not_null().cum_sum()).forward_fill().over(series).alias("_overall"),
         (pl.col("_change").cum_sum() / pl.col("_change").is_not_null().cum_sum())
@@ -184,4 +190,4 @@ def add_features(frame: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
         scale=pl.when(scale > TINY).then(scale).otherwise(1.0),
         live=pl.col("_level").fill_null(0.0) > TINY,
         naive_mse=pl.when(pl.col("naive_mse").is_finite() & (pl.col("naive_mse") > 0)).then(pl.col("naive_mse")),
-    ).drop("_open", "_change", "_sold_at", "_level", "_overall", "length")
+    ).drop("_open", "_change", "_sold_at", "_last_sold", "_level", "_overall", "length")

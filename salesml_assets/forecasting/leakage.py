@@ -78,8 +78,11 @@ def changed_features(lake: Lakehouse, settings: Settings, series: int) -> Leakag
     plan = PanelPlan(settings.forecast.horizon, cutoff, (fold,), 0.0, settings.training.seed)
     pool = Pool.from_frame(lake.read_polars(POOLED_CALENDAR), Terms.of(spec))
     again = expand(pl.concat([known, future], how="diagonal_relaxed"), spec, plan, pool)
-    columns = [name for name in stored.columns if name.startswith("f_")]
+    columns = [name for name in stored.columns if name.startswith(("f_", "average_"))]
+    columns += ["seasonal_naive", "scale", "age", "known", "short", "ended"]
     key = ["unique_id", "horizon"]
+    numbers = [pl.col(name).cast(pl.Float64) for name in columns]
+    stored, again = (frame.with_columns(numbers) for frame in (stored, again))
     both = stored.select(*key, *columns).join(again.filter(pl.col("kind") == "future"), on=key, suffix="_again")
     off = both.select((pl.col(name) - pl.col(f"{name}_again")).abs().max().alias(name) for name in columns)
     size = both.select(pl.col(name).abs().max().clip(1.0) for name in columns)

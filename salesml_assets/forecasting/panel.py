@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from salesml_assets.forecasting.calendar_columns import LOG, PARTS, REGRESSION, 
 from salesml_assets.forecasting.calendar_regression import knots as regression_knots
 from salesml_assets.forecasting.draws import hashed, uniform
 from salesml_assets.forecasting.features import (
+    TINY,
     FeatureSpec,
     shifted,
     sort_and_number,
@@ -29,6 +31,8 @@ from salesml_assets.forecasting.pooled import Pool
 
 TRAIN, SCORE, FUTURE = "train", "score", "future"
 YEARS = 3
+ACCIDENT = 0.01
+EARLY = 35  # days by which a season can be earlier than a year ago: Easter moves by five weeks
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,10 @@ def expand(features: pl.DataFrame, spec: FeatureSpec, plan: PanelPlan, pool: Poo
 
     Returns:
         `unique_id`, `kind` (train, score or future), `fold`, `origin`, `horizon`, `ds`, `y`, `closed`, `draw`
-        (uniform in 0..1, the same in every run), `scale`, `naive_mse`, `short`, `seasonal_naive`,
-        `average_short`, `_medium` and `_long`, `calendar_regression` and its `PARTS`, and the features `f_*`
-        (amounts divided by `scale`) and covariate texts `c_*`.
+        (uniform in 0..1, the same in every run), `scale`, `naive_mse`, `short` (too short for a model), `age` and
+        `known` (steps of the series, and those open and known), `ended` (it stopped selling, see `_ended`),
+        `seasonal_naive`, `average_short`, `_medium` and `_long`, `calendar_regression` and its `PARTS`, and the
+        features `f_*` (amounts divided by `scale`) and covariate texts `c_*`.
     """
     base = _origin_columns(features, spec)
     base = base.with_columns(hashed(base["unique_id"], base["ds"], seed=0).alias("_hash"))
@@ -142,11 +147,10 @@ def _rows(base: pl.DataFrame, horizon: int, plan: PanelPlan) -> pl.DataFrame:
     """The rows of one horizon: where their origins stand in the frame of origins, `kind`, `horizon` and `draw`."""
     cutoffs = pl.Series([fold.cutoff for fold in plan.folds], dtype=pl.Date)
     known = pl.col("scale").is_not_null()
-    scorable = known & ~pl.col("short") & shifted(pl.col("y"), -horizon).is_not_null()
-    scorable &= ~shifted(pl.col("closed"), -horizon)
+    scorable = known & shifted(pl.col("y"), -horizon).is_not_null() & ~shifted(pl.col("closed"), -horizon)
     drawn = pl.col("live") & (pl.col("draw") < plan.share) & (shifted(pl.col("ds"), -horizon) <= plan.last)
     conditions = {
-        TRAIN: scorable & drawn,
+        TRAIN: scorable & ~pl.col("short") & drawn,
         SCORE: scorable & pl.col("ds").is_in(cutoffs.implode()),
         FUTURE: known & (pl.col("ds") == plan.last),
     }
@@ -219,6 +223,17 @@ def _with_targets(
         columns |= holiday_columns(base, at, horizon, spec, pool, some_earlier)
     if spec.calendar_regression:
         columns |= regression_columns(base, at, horizon, spec, pool, knots)
+
+    def sold(value: np.ndarray) -> np.ndarray:
+        return ~np.isnan(value) & (np.abs(value) > TINY)
+
+    sold_in_season = np.zeros(len(at), dtype=bool)
+    for years in range(YEARS):
+        season = (-(-(horizon + 15) // spec.year) + years) * spec.year
+        # What sells all year round has no season; a series may have been launched with the last one.
+        before = season + EARLY * spec.year // 364
+        was_quiet = ~sold(earlier(level, before)) & (is_inside(before) | (years == 0))
+        sold_in_season |= sold(earlier(wide, season - horizon)) & was_quiet
     target = pl.Series(at + horizon).set(pl.Series(~is_inside(-horizon)), None)
     found = base.select("ds", "y", "closed", *spec.numbers, *spec.texts)[target]
     planned = {f"_{name}_target": found[name] for name in (*spec.numbers, *spec.texts)}
@@ -226,6 +241,7 @@ def _with_targets(
         **pl.DataFrame(columns, nan_to_null=True).to_dict(),
         "origin": origins["ds"],
         "_last": origins["_open"],
+        "_sold_in_season": pl.Series(sold_in_season),
         **planned,
         **found.select("ds", "y", "closed").to_dict(),
         **rows.drop("at").to_dict(),
@@ -248,6 +264,22 @@ def _finish(rows: pl.DataFrame, spec: FeatureSpec, folds: tuple[Fold, ...]) -> p
     return rows.select(_final_columns(spec, folds, tuple(name for name in KEYS if name in rows.columns)))
 
 
+def _ended(spec: FeatureSpec) -> pl.Expr:
+    """Whether a series stopped selling, so that its forecast is zero.
+
+    It sold nothing in the level window, nor for twice its longest gap so far, and at the rate at which it sold until
+    then such a silence has a probability under `ACCIDENT`. A series that sold once has no rate yet, and the level
+    window counts as its gap. A series that sold at the time of the target in an earlier year (two weeks before to two
+    weeks after), and nothing in the weeks before that season, has a season: it has not ended.
+    """
+    silence = pl.coalesce("since_sale", "age")
+    rate = ((pl.col("times_sold") - 1) / (pl.col("age") - silence - 1)).clip(0.0, 0.99)
+    is_accident = silence * (-rate).log1p() >= math.log(ACCIDENT)
+    silent = silence > 2 * pl.coalesce("max_gap", spec.level_window)
+    ended = silent & ((pl.col("times_sold") <= 1) | ~is_accident)
+    return (ended & ~pl.col("live") & ~pl.col("short") & ~pl.col("_sold_in_season")).fill_null(False)
+
+
 @functools.lru_cache(maxsize=16)  # the service asks for them with each request
 def _final_columns(spec: FeatureSpec, folds: tuple[Fold, ...], keys: tuple[str, ...]) -> list[pl.Expr]:
     instead = usual(spec)
@@ -259,7 +291,8 @@ def _final_columns(spec: FeatureSpec, folds: tuple[Fold, ...], keys: tuple[str, 
     return [
         pl.col("unique_id", *keys, "kind"),
         fold.alias("fold"),
-        pl.col("origin", "horizon", "ds", "y", "closed", "draw", "scale", "naive_mse", "short"),
+        pl.col("origin", "horizon", "ds", "y", "closed", "draw", "scale", "naive_mse", "short", "age", "known"),
+        _ended(spec).alias("ended"),
         pl.coalesce(*lags, instead).alias("seasonal_naive"),
         *[pl.coalesce(f"mean_{w}", instead).alias(f"average_{name}") for name, w in spec.averages.items()],
         *_regression_columns(spec, instead),

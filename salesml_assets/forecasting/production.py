@@ -47,10 +47,11 @@ def champion_predictions(champion: Recipe, panel: TrainingPanel, engines: Engine
 
 def predictions_of(result: Backtest, panel: TrainingPanel) -> Batches:
     """Predictions of all folds of a backtest: recomputed batch by batch, each time that they are asked for."""
+    profiles = panel.fold_profiles
 
     def batches(columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
         for rows in panel.to_score():
-            predicted = predict_folds(result.models, rows, panel.settings.forecast.non_negative)
+            predicted = predict_folds(result.models, profiles, rows, panel.settings.forecast.non_negative)
             yield predicted if columns is None else predicted.select(columns)
 
     return batches
@@ -104,6 +105,7 @@ def make_bundle(
         trained_at=dt.datetime.now(dt.UTC),
         decision=decision or {},
         pooled=latest(tables.read_polars(POOLED_CALENDAR)),
+        profile=panel.profile(cutoff),
         code_version=code_version(),
     )
 

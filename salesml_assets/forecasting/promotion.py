@@ -76,7 +76,8 @@ def decide(
     naive beyond chance, and its |bias| is within `training.max_bias` (or the smallest of all, where none is within).
     Of several, the one with the lowest WAPE wins. Without a champion the seasonal naive has to be beaten; if
     nothing does, it becomes the production model. With a champion that nothing beats, the champion stays. Where
-    `promotion.mode` is ab_test, a challenger that beats a champion becomes the candidate of an A/B test.
+    `promotion.mode` is ab_test, a challenger that beats a champion becomes the candidate of an A/B test. Where nothing
+    was sold, there is nothing to compare.
 
     Args:
         losses: One row per fold and step: `fold`, `ds`, `volume` (Σ|y|), and Σ|y - ŷ| of each algorithm in a
@@ -93,6 +94,13 @@ def decide(
     for needed in {BASELINE, champion or BASELINE} - set(names):
         raise ValueError(f"losses: none of {needed}, so there is nothing to compare with")
     reference = champion or BASELINE
+    if not losses["volume"].sum():
+        stays = f"{_plain(champion)} stays in production" if champion else "seasonal naive becomes the production model"
+        reason = f"{stays}: nothing was sold at the scored origins, so that no algorithm can be better than another."
+        return Decision(
+            champion=champion, winner=reference, promoted=champion is None, challengers=[],
+            confidence_level=1 - settings.promotion.alpha, method="", days=len(losses), reason=reason,
+        )  # fmt: skip
     others = [name for name in names if name != reference]
     against = {name: _test(losses, reference, name, settings) for name in others}
     against_naive = {name: _test(losses, BASELINE, name, settings) for name in others if name != BASELINE}

@@ -26,6 +26,17 @@ def series_id(keys: Sequence[str]) -> pl.Expr:
     return pl.concat_str([_escaped(column) for column in columns], separator=SEPARATOR).alias("unique_id")
 
 
+def series_name(keys: Sequence[str]) -> str:
+    r"""The same for the keys of one series.
+
+    >>> series_name(["Porto", "Norte/Bebidas"])
+    'Porto/Norte\\/Bebidas'
+    """
+    if len(keys) == 1:
+        return keys[0]
+    return SEPARATOR.join(key.replace(ESCAPE, ESCAPE * 2).replace(SEPARATOR, ESCAPE + SEPARATOR) for key in keys)
+
+
 def _escaped(column: pl.Expr) -> pl.Expr:
     doubled = column.str.replace_all(ESCAPE, ESCAPE * 2, literal=True)
     return doubled.str.replace_all(SEPARATOR, ESCAPE + SEPARATOR, literal=True)

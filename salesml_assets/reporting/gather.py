@@ -13,12 +13,12 @@ from salesml_assets.config.settings import Settings
 from salesml_assets.lake.aggregate import Partial, counted
 from salesml_assets.names import (
     EXPLANATIONS,
-    FALLBACK,
     FORECAST_ACCURACY,
     FORECASTS,
     QUARANTINED_SALES,
     SALES,
     SALES_SERIES,
+    SHORT_SERIES,
 )
 from salesml_assets.reporting.data import ABTest, DataQuality, ReportData
 from salesml_assets.reporting.totals import total_intervals
@@ -156,10 +156,7 @@ def total_actual(lake: Lakehouse) -> tuple[pd.DataFrame, int]:
 
 def total_future(lake: Lakehouse) -> tuple[pd.DataFrame, int]:
     """The sum of the forecasts by step, `ds, yhat, closed`, and how many series are too short for the model."""
-    yhat, short = (
-        pl.col("yhat"),
-        pl.col("model").str.starts_with(FALLBACK) & pl.col("model").str.contains("(", literal=True),
-    )
+    yhat, short = pl.col("yhat"), pl.col("model").is_in(SHORT_SERIES)
     steps = Partial(
         lambda rows: rows.group_by("ds", maintain_order=True).agg(yhat.sum(), pl.col("largest").max()),
         pl.DataFrame(schema={"ds": pl.Date, "yhat": pl.Float64, "largest": pl.Float64}),
@@ -227,7 +224,7 @@ def quality_summary(lake: Lakehouse, source: Source) -> DataQuality:
         descriptions=source.get("rules", {}),
         first_date=first,
         last_date=last,
-        fallback=FALLBACK,
+        fallback="profile of new series",
     )
     return quality | DataQuality(filtered_out=source["left_out"]) if "left_out" in source else quality
 

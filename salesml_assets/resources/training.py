@@ -13,7 +13,7 @@ from pydantic import PrivateAttr
 from salesml_assets.config.settings import Settings
 from salesml_assets.lake.files import FOLDER
 from salesml_assets.lake.parquet import Batches
-from salesml_assets.names import PANEL
+from salesml_assets.names import FEATURES, PANEL
 from salesml_assets.resources.lake import Lake
 from salesml_assets.resources.spark import SparkResource
 from salesml_assets.spark.session import is_local, local_cores
@@ -36,12 +36,16 @@ class Training(dg.ConfigurableResource):
 
     def panel(self, settings: Settings, run_id: str) -> "TrainingPanel":
         """The panel that a run reads: the version that it wrote, else the latest."""
+        from salesml_assets.forecasting.new_series import COLUMNS
         from salesml_assets.forecasting.training.sample import TrainingPanel
 
         version = self.tables.version_in_run(PANEL, run_id)
         if version not in self._panels:
             source = partial(self.tables.tables.batches, PANEL, version=version)
-            self._panels = {version: TrainingPanel(source, settings)}
+            lake, features = self.tables.tables, self.tables.version_in_run(FEATURES, run_id)
+            columns = [name for name in COLUMNS if name in lake.columns(FEATURES)]
+            sums_of = partial(lake.batches, FEATURES, columns, version=features)
+            self._panels = {version: TrainingPanel(source, sums_of, settings)}
         return self._panels[version]
 
     def engines(self, settings: Settings) -> "Engines":

@@ -30,7 +30,7 @@ from salesml_assets.config.settings import API_KEY, Settings
 from salesml_assets.forecasting.arms import ARMS, CHALLENGER, CHAMPION
 from salesml_assets.forecasting.model.bundle import Bundle
 from salesml_assets.lake.store import Lakehouse
-from salesml_assets.serving.compute import explanations, predictions, series_keys, series_name
+from salesml_assets.serving.compute import explanations, name_of, predictions, series_keys
 from salesml_assets.serving.example import example_request
 from salesml_assets.serving.metrics import Metrics
 from salesml_assets.serving.middleware import KEY_HEADER, Guard, TooLargeError
@@ -178,7 +178,7 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
             return await compute(partial(work, model.bundle))
         models = {CHAMPION: model, CHALLENGER: route.challenger.model}
         versions = {arm: one.version.version for arm, one in models.items()}
-        names = [series_name(model.bundle, series) for series in request.series]
+        names = [name_of(model.bundle, series) for series in request.series]
         arms = [route.arm(name) for name in names]
         route.note(http.scope, arms, [{"series": name} for name in names], versions, stored=False)
         items: list[Any] = [None] * len(names)

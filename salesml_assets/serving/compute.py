@@ -16,6 +16,7 @@ from salesml_assets.forecasting.model.explain import explained
 from salesml_assets.forecasting.model.models import encoders
 from salesml_assets.forecasting.model.predict import forecast
 from salesml_assets.forecasting.panel import expand_future
+from salesml_assets.forecasting.series_id import series_name
 from salesml_assets.serving.book import VALUES
 from salesml_assets.serving.problems import invalid
 from salesml_assets.serving.schemas import FutureStep, PredictionRequest, SeriesInput
@@ -92,7 +93,7 @@ def panel_rows(
     for place in range(len(request.series)) if places is None else places:
         series, field = request.series[place], f"series.{place}"
         keys = _keys(bundle, series, f"{field}.keys")
-        name = series_name(bundle, series)
+        name = name_of(bundle, series)
         if names.setdefault(name, place) != place:
             raise invalid(f"{field}.keys", f"the same series as series.{names[name]}")
         # The name is the order of the rows, and a series does not depend on its name: a number keeps the order.
@@ -110,13 +111,13 @@ def panel_rows(
 def series_keys(bundle: Bundle) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Keys that a series has to have, and further ones that the model knows."""
     found = [key for encoder in encoders(bundle.model) for key in encoder.columns.keys]
-    known = tuple(dict.fromkeys(found))
+    known = tuple(dict.fromkeys([*found, *(["category"] if bundle.profile.categories else [])]))
     return bundle.series_keys, tuple(key for key in known if key not in bundle.series_keys)
 
 
-def series_name(bundle: Bundle, series: SeriesInput) -> str:
+def name_of(bundle: Bundle, series: SeriesInput) -> str:
     """The name of a series; keys that it lacks are empty."""
-    return "/".join(series.keys.get(key, "") for key in bundle.series_keys)
+    return series_name([series.keys.get(key, "") for key in bundle.series_keys])
 
 
 def _keys(bundle: Bundle, series: SeriesInput, field: str) -> dict[str, str | None]:
@@ -163,7 +164,10 @@ def _past(bundle: Bundle, series: SeriesInput, field: str, room: int) -> pl.Data
     free = pl.col("ds").dt.weekday().is_in([day + 1 for day in _closed_weekdays(bundle)]) & (
         pl.col("y").fill_null(0.0) == 0
     )
-    return pl.DataFrame(columns | planned).with_columns(pl.col("closed").fill_null(free))
+    steps = pl.DataFrame(columns | planned).with_columns(pl.col("closed").fill_null(free))
+    # The history begins with the first sale, as in the batch run (`calendar.first_sale`).
+    sold = (steps["y"].fill_null(0.0) != 0).arg_max() or 0
+    return steps[sold:]
 
 
 def _future(bundle: Bundle, series: SeriesInput, last: dt.date, horizon: int, field: str) -> pl.DataFrame:

@@ -79,7 +79,10 @@ def panel_source(panel: pl.DataFrame, rows: int = 1_000) -> Source:
 
 def training_panel(settings: Settings) -> TrainingPanel:
     """The small shop's panel with the classes of volume."""
-    panel = small_panel(small_features(settings), settings)
+    features = small_features(settings)
+    panel = small_panel(features, settings)
     big = pl.col("unique_id").is_in(["p5", "p6"])
     classes = pl.when(big).then(pl.lit("A")).otherwise(pl.lit("C"))
-    return TrainingPanel(panel_source(panel.with_columns(volume_class=classes)), settings)
+    return TrainingPanel(
+        panel_source(panel.with_columns(volume_class=classes)), lambda: features.iter_slices(500), settings
+    )

@@ -126,10 +126,15 @@ def test_predictions_have_to_be_numbers(
         compare(predictions | {"xgboost": in_batches(spoiled)}, SETTINGS, RUNS)
 
 
-def test_something_has_to_be_sold(tables: dict[str, pl.DataFrame]) -> None:
+def test_where_nothing_was_sold_nothing_is_better(tables: dict[str, pl.DataFrame]) -> None:
     empty = {name: in_batches(rows.with_columns(y=0.0)) for name, rows in tables.items()}
-    with pytest.raises(ValueError, match="nothing was sold"):
-        compare(empty, SETTINGS, RUNS)
+    first = compare(empty, SETTINGS, RUNS)
+    assert (first.decision.winner, first.decision.promoted) == ("seasonal_naive", True)
+    assert "nothing was sold" in first.decision.reason
+    assert Comparison.from_json(first.to_json()).table() == first.table()
+    json.dumps(comparison_json(first), allow_nan=False)
+    champion = Recipe(algorithm="xgboost", parameters={"max_depth": 6})
+    assert compare(empty, SETTINGS, RUNS, champion).decision.winner == "xgboost"
 
 
 def test_prices_turn_units_into_money(

@@ -170,3 +170,41 @@ def test_the_short_way_to_future_rows_gives_the_values_of_the_whole_panel(spec: 
     polars.testing.assert_frame_equal(short.drop("draw"), whole.drop("draw"), check_exact=True)
     one = pl.concat(expand_future(part, spec, HORIZON) for part in extended.partition_by("unique_id"))
     polars.testing.assert_frame_equal(one.sort("unique_id", "horizon"), short, check_exact=True)
+
+
+def ends(sold: dict[int, float], days: int = 730) -> list[bool]:
+    """Whether a series has ended for each horizon, by what it sold on which day."""
+    steps = pl.date_range(START, START + dt.timedelta(days - 1), eager=True)
+    y = [sold.get(day, 0.0) for day in range(days)]
+    frame = pl.DataFrame({"unique_id": "a", "product": "a", "ds": steps, "y": y, "closed": False})[min(sold) :]
+    future = pl.DataFrame(
+        {"unique_id": "a", "product": "a", "ds": [steps[-1] + dt.timedelta(n) for n in range(1, 29)], "closed": False}
+    )
+    rows = expand_future(pl.concat([add_features(frame, SPEC), future], how="diagonal"), SPEC, 28)
+    return rows.sort("horizon")["ended"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("sold", "ended"),
+    [
+        (dict.fromkeys(range(600), 5.0), True),  # daily, then not for 130 days
+        (dict.fromkeys(range(690), 5.0), False),  # daily, then not for 40 days: it may be out of stock
+        (dict.fromkeys(range(0, 600, 60), 1.0), False),  # once in 60 days: 190 days are not yet unusual
+        (dict.fromkeys(range(0, 400, 30), 1.0), True),  # once in 30 days, then not for 340
+        ({500: 1.0}, True),  # one sale, 229 days ago
+        ({600: 1.0}, False),  # one sale, 129 days ago
+        ({720: 1.0}, False),  # just launched
+    ],
+)
+def test_a_series_has_ended_where_its_silence_is_no_accident(sold: dict[int, float], ended: bool) -> None:
+    assert ends(sold) == [ended] * 28
+
+
+def test_a_series_that_sold_at_this_time_of_an_earlier_year_has_a_season() -> None:
+    """Sold daily in the 28 days that begin ten days after the end of the data, two years ago and one year ago."""
+    last = 729
+    season = {last + 10 + day - 364 * years: 5.0 for day in range(28) for years in (1, 2)}
+    found = ends({day: units for day, units in season.items() if day >= 0})
+    assert not any(found)
+    # The same goods long after their season, whose next one is far away.
+    assert all(ends({day - 150: units for day, units in season.items() if day >= 150}))

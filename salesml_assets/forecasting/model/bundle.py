@@ -18,6 +18,7 @@ import polars as pl
 from salesml_assets.forecasting.calendar_regression import Terms
 from salesml_assets.forecasting.features import FeatureSpec
 from salesml_assets.forecasting.model.models import Model, model_from_files, model_to_files
+from salesml_assets.forecasting.model.profile import Profile, profile_from_json, profile_to_json
 from salesml_assets.forecasting.pooled import COLUMNS, Pool
 
 SCHEMA_VERSION = 1
@@ -67,6 +68,7 @@ class Bundle:
         trained_at: When, UTC.
         decision: The promotion decision with its numbers; empty for a model of the backtest.
         pooled: What series know from one another at the end of the data (`Pool.to_frame`).
+        profile: How new series sell, for the series that are too short for the model.
         code_version: Release and commit of the code that trained it; empty where an earlier release did.
     """
 
@@ -87,6 +89,7 @@ class Bundle:
     trained_at: dt.datetime
     decision: dict[str, Any] = field(default_factory=dict)
     pooled: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=COLUMNS))
+    profile: Profile = field(default_factory=Profile)
     code_version: str = ""
 
     @cached_property
@@ -107,6 +110,7 @@ class Bundle:
             "calendar": asdict(self.calendar),
             "intervals": self.intervals.to_dicts(),
             "pooled": self.pooled.with_columns(pl.col("day").dt.to_string("iso")).to_dicts(),
+            "profile": profile_to_json(self.profile),
             "importance": self.model.importance(),
             "checksums": {name: _checksum(content) for name, content in sorted(files.items())},
         }
@@ -156,6 +160,8 @@ def read_bundle(read: Read, place: str) -> Bundle:
             intervals=pl.DataFrame(values["intervals"], infer_schema_length=None),
             series_keys=tuple(values["series_keys"]),
             pooled=_pooled(values.get("pooled", [])),
+            # An earlier release saved none: a short series is forecast by its own mean.
+            profile=profile_from_json(values["profile"]) if "profile" in values else Profile(),
             code_version=values.get("code_version", ""),
             **{
                 name: values[name]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from salesml_assets.config.settings import KEYS
-from salesml_assets.forecasting.calendar import BusinessCalendar, last_complete_step
+from salesml_assets.forecasting.calendar import BusinessCalendar, first_sale, last_complete_step
 from salesml_assets.forecasting.features import add_features
 from salesml_assets.forecasting.model.predict import forecast
 from salesml_assets.forecasting.panel import expand_future
+from salesml_assets.forecasting.series_id import series_id
 
 if TYPE_CHECKING:
     from salesml_assets.forecasting.model.bundle import Bundle
@@ -26,7 +27,7 @@ class HistoryError(ValueError):
 def forecast_history(bundle: Bundle, history: pl.DataFrame, future: pl.DataFrame | None = None) -> pl.DataFrame:
     """Forecasts of one or many series from their recent sales.
 
-    The same calendar rules as in the platform: from a series' first row to the last known step of all series every
+    The same calendar rules as in the platform: from a series' first sale to the last known step of all series every
     step has a row, and a step without one sold nothing, or is unknown where `sales.gaps` says so. Closed are the
     weekdays on which the business does not trade, unless a column `closed` says otherwise.
 
@@ -83,7 +84,7 @@ def _named(rows: pl.DataFrame, bundle: Bundle, needed: tuple[str, ...]) -> pl.Da
     others = [pl.lit(None, pl.String).alias(name) for name in KEYS if name not in rows.columns]
     amounts = [pl.col("y").cast(pl.Float64)] if "y" in needed else []
     typed = rows.with_columns(*keys, *others, *amounts, pl.col("ds").cast(pl.Date))
-    return typed.with_columns(pl.concat_str(*bundle.series_keys, separator="/", ignore_nulls=True).alias(SERIES))
+    return typed.with_columns(series_id(bundle.series_keys).alias(SERIES))
 
 
 def _by_step(rows: pl.DataFrame, trades: BusinessCalendar, covariates: list[str]) -> pl.DataFrame:
@@ -105,7 +106,7 @@ def _by_step(rows: pl.DataFrame, trades: BusinessCalendar, covariates: list[str]
 def _dense(rows: pl.DataFrame, last: dt.date, bundle: Bundle, trades: BusinessCalendar) -> pl.DataFrame:
     """Every step from a series' first row to the last step, with `closed` and the covariates."""
     about = rows.group_by(SERIES, maintain_order=True).agg(
-        pl.col("ds").min().alias("first"), *[pl.col(name).drop_nulls().last() for name in KEYS]
+        first_sale().alias("first"), *[pl.col(name).drop_nulls().last() for name in KEYS]
     )
     spans = about.filter(pl.col("first") <= last)
     every = pl.date_ranges("first", last, interval=f"{trades.step_days}d").alias("ds")

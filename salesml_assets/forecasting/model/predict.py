@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from salesml_assets.forecasting.batches import PREDICTION_COLUMNS
 from salesml_assets.forecasting.intervals import BOUNDS, apply_intervals
 from salesml_assets.forecasting.model.models import Model
-from salesml_assets.names import FALLBACK
+from salesml_assets.forecasting.model.profile import Profile
+from salesml_assets.names import ENDED
 
 if TYPE_CHECKING:
     from salesml_assets.forecasting.model.bundle import Bundle
@@ -21,23 +23,41 @@ if TYPE_CHECKING:
 FORECAST_COLUMNS = ("ds", "yhat", *BOUNDS, "model", "model_version", "cutoff")
 
 
-def predict(model: Model, rows: pl.DataFrame, non_negative: bool) -> pl.DataFrame:
-    """Adds `yhat` to rows of the panel, in units of the target.
+def predict(model: Model, profile: Profile, rows: pl.DataFrame, non_negative: bool) -> pl.DataFrame:
+    """Adds `yhat` to rows of the panel, in units of the target, and `by`.
+
+    A series too short for the model is forecast by the profile of new series; one that has ended sells nothing.
 
     Args:
         model: A fitted model.
+        profile: How new series sell, as known at the origin.
         rows: Rows of the panel, of any kind.
         non_negative: The target cannot be below zero: `yhat` is cut off there.
+
+    Returns:
+        The rows with `yhat`, and with `by`: null where the model made it, else the name of what did instead.
     """
-    yhat = pl.Series("yhat", model.predict(rows))
-    return rows.with_columns(yhat.clip(lower_bound=0.0) if non_negative else yhat)
+    yhat = np.array(model.predict(rows), dtype=np.float64)  # a column of the panel cannot be written to
+    by = np.full(len(rows), None, dtype=object)
+    short, ended = rows["short"].to_numpy(), rows["ended"].to_numpy()
+    if short.any():
+        made = profile.forecast(rows.filter("short"))
+        yhat[short], by[short] = made["yhat"].to_numpy(), made["by"].to_list()
+    yhat[ended], by[ended] = 0.0, ENDED
+    values = pl.Series("yhat", yhat)
+    return rows.with_columns(
+        values.clip(lower_bound=0.0) if non_negative else values, pl.Series("by", by.tolist(), dtype=pl.String)
+    )
 
 
-def predict_folds(models: Mapping[int, Model], rows: pl.DataFrame, non_negative: bool) -> pl.DataFrame:
+def predict_folds(
+    models: Mapping[int, Model], profiles: Mapping[int, Profile], rows: pl.DataFrame, non_negative: bool
+) -> pl.DataFrame:
     """Predicts rows to score, each by the model of its fold.
 
     Args:
         models: The model of each fold.
+        profiles: How new series sell, as known at each fold's cutoff.
         rows: Rows of the panel with `fold`; rows of other folds are left out.
         non_negative: As in `predict`.
 
@@ -47,7 +67,7 @@ def predict_folds(models: Mapping[int, Model], rows: pl.DataFrame, non_negative:
     if "category" not in rows.columns:
         rows = rows.with_columns(category=pl.lit(None, pl.String))
     parts = [
-        predict(model, rows.filter(pl.col("fold") == number), non_negative).select(PREDICTION_COLUMNS)
+        predict(model, profiles[number], rows.filter(pl.col("fold") == number), non_negative).select(PREDICTION_COLUMNS)
         for number, model in models.items()
     ]
     return pl.concat(parts)
@@ -56,8 +76,8 @@ def predict_folds(models: Mapping[int, Model], rows: pl.DataFrame, non_negative:
 def forecast(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:
     """Forecasts with intervals.
 
-    Weekdays on which the business is closed are zero. A series too short for the model gets the mean of what is
-    known of it, and its row says so in `model`.
+    Weekdays on which the business is closed are zero. The column `model` says where something else than the model made
+    a forecast: for a series that is too short, or that stopped selling (`predict`).
 
     Args:
         bundle: A production model.
@@ -66,16 +86,9 @@ def forecast(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:
     Returns:
         `unique_id`, the series keys, and `FORECAST_COLUMNS`.
     """
-    predicted = predict(bundle.model, rows, bundle.non_negative)
-    mean = pl.col("average_long")
-    if bundle.non_negative:
-        mean = mean.clip(lower_bound=0.0)
-    short = pl.col("short")
-    chosen = predicted.with_columns(
-        yhat=pl.when(short).then(mean).otherwise("yhat"),
-        model=pl.when(short).then(pl.lit(f"{FALLBACK} (short series)")).otherwise(pl.lit(bundle.algorithm)),
-    )
-    bounded = apply_intervals(chosen, bundle.intervals, bundle.non_negative)
+    predicted = predict(bundle.model, bundle.profile, rows, bundle.non_negative)
+    named = predicted.with_columns(pl.col("by").fill_null(pl.lit(bundle.algorithm)).alias("model"))
+    bounded = apply_intervals(named, bundle.intervals, bundle.non_negative)
     zero_when_closed = {name: pl.when("closed").then(0.0).otherwise(name) for name in ("yhat", *BOUNDS)}
     columns = {name: pl.col(name) for name in ("unique_id", *bundle.series_keys, *FORECAST_COLUMNS)}
     columns |= {"model_version": pl.lit(bundle.version, pl.Int32), "cutoff": pl.col("origin")}

@@ -34,7 +34,7 @@ class Candidate:
 
     Attributes:
         parameters: What was tried.
-        wape: Σ|y − ŷ| / Σ|y|.
+        wape: Σ|y − ŷ| / Σ|y| over the rows that the model itself forecasts; NaN where nothing was sold there.
         bias: Σ(ŷ − y) / Σ|y| on training rows.
     """
 
@@ -156,11 +156,7 @@ def tune(
     engines: Engines,
     report: Report,
 ) -> list[tuple[Candidate, Fit]]:
-    """Fits every candidate up to the fold's cutoff and measures its error after it, and its bias before it.
-
-    Raises:
-        ValueError: Nothing was sold in the fold.
-    """
+    """Fits every candidate up to the fold's cutoff and measures its error after it, and its bias before it."""
     if algorithm.combine is not None or len(candidates) == 1:
         made = [refit(algorithm, parameters, panel, fold.cutoff, engines, fold)[0] for parameters in candidates]
         sample, begun = panel.up_to(fold.cutoff) if algorithm.rows else None, iter(made)
@@ -192,7 +188,8 @@ def choose(tried: Sequence[tuple[Candidate, Any]]) -> tuple[Candidate, Any]:
     """The lowest WAPE among the candidates that are not structurally biased; if all are, the least biased.
 
     WAPE alone is lowest for a forecast of the median, which is far too low in total for series that often sell
-    nothing. That bias shows on the training rows; on the tuning origin, a season would be mistaken for it.
+    nothing. That bias shows on the training rows; on the tuning origin, a season would be mistaken for it. Where
+    nothing was sold at the tuning origin, no WAPE is known, and the first of them is taken.
     """
     sound = [pair for pair in tried if abs(pair[0].bias) <= MAX_STRUCTURAL_BIAS]
     if sound:
@@ -237,12 +234,15 @@ def _wapes(models: Sequence[Model], batches: Iterable[pl.DataFrame], floor: floa
     wrong: list[np.ndarray] = []
     volume = []
     for rows in batches:
-        y = rows["y"].to_numpy()
-        wrong.append(np.abs(np.maximum(_all(models, rows), floor) - y[:, None]).sum(axis=0))
+        own = rows.filter(~pl.col("short") & ~pl.col("ended"))  # the others have the same forecast in every model
+        if own.is_empty():
+            continue
+        y = own["y"].to_numpy()
+        wrong.append(np.abs(np.maximum(_all(models, own), floor) - y[:, None]).sum(axis=0))
         volume.append(float(np.abs(y).sum()))
     total = math.fsum(volume)
     if not total:
-        raise ValueError("nothing was sold at the tuning origin: the series are too short or empty")
+        return [math.nan] * len(models)
     return [_rounded(math.fsum(sums) / total) for sums in zip(*wrong, strict=True)]
 
 

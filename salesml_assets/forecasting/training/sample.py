@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import polars as pl
 
+from salesml_assets.forecasting.features import feature_spec
 from salesml_assets.forecasting.folds import Fold, rolling_folds
 from salesml_assets.forecasting.model.encoder import Encoder, Matrix, PanelColumns, Vector
+from salesml_assets.forecasting.model.profile import Profile
+from salesml_assets.forecasting.new_series import NewSeries, new_series
 from salesml_assets.forecasting.panel import FUTURE, SCORE, TRAIN
 
 if TYPE_CHECKING:
@@ -100,15 +103,18 @@ class TrainingPanel:
     the number of series and are read in batches.
     """
 
-    def __init__(self, source: Source, settings: Settings) -> None:
+    def __init__(self, source: Source, features: Callable[[], Iterator[pl.DataFrame]], settings: Settings) -> None:
         """Nothing is read yet.
 
         Args:
             source: Gives batches of the table `panel`.
+            features: Gives batches of the table `features` that it was made of (`new_series.COLUMNS`).
             settings: The settings.
         """
         self.source = source
+        self.features = features
         self.settings = settings
+        self._profiles: dict[dt.date, Profile] = {}
         self._samples: dict[dt.date, Sample] = {}
         self.fits: dict[Any, Any] = {}  # of `backtest.refit`
 
@@ -142,6 +148,21 @@ class TrainingPanel:
             y, scale, draw = (rows[name].cast(pl.Float64).to_numpy() for name in ("y", "scale", "draw"))
             self._samples[cutoff] = Sample(encoder, encoder.encode(rows), y, scale, draw, max_draw)
         return self._samples[cutoff]
+
+    @cached_property
+    def _new_series(self) -> NewSeries:
+        return new_series(self.features, feature_spec(self.settings, {}), self.folds[0].cutoff)
+
+    def profile(self, cutoff: dt.date) -> Profile:
+        """How new series sell, as known at a cutoff."""
+        if cutoff not in self._profiles:
+            self._profiles[cutoff] = self._new_series.profile(cutoff, self.settings.forecast.horizon)
+        return self._profiles[cutoff]
+
+    @property
+    def fold_profiles(self) -> dict[int, Profile]:
+        """The profile of each fold's cutoff."""
+        return {fold.number: self.profile(fold.cutoff) for fold in self.folds}
 
     def to_score(self, fold: int | None = None) -> Iterator[pl.DataFrame]:
         """Rows to score in batches: of all folds, or of one."""

@@ -81,12 +81,18 @@ def sales_series(
         *[aggregate_covariate(name, dict(steps.dtypes)[name]) for name in covariates],
     )
     about = steps.groupBy("unique_id").agg(
-        F.min("ds").alias("first"),
         *[F.first(key).alias(key) for key in keys],
         *([F.mode("category", deterministic=True).alias("category")] if with_category else []),
     )
     step = F.expr(f"interval {calendar.step_days} day")
-    dense = about.withColumn("ds", F.explode(F.sequence(F.col("first"), F.lit(calendar.last), step))).drop("first")
+    # As `calendar.first_sale`: zeros that are listed before a product was launched are no history.
+    sold = F.min(F.when(F.col(settings.forecast.target) != 0, F.col("ds")))
+    firsts = observed.groupBy("unique_id").agg(F.coalesce(sold, F.min("ds")).alias("first"))
+    dense = (
+        about.join(firsts, "unique_id")
+        .withColumn("ds", F.explode(F.sequence(F.col("first"), F.lit(calendar.last), step)))
+        .drop("first")
+    )
     joined = dense.join(observed, ["unique_id", "ds"], "left")
     unknown = settings.sales.gaps == "unknown"
     closed = _closed_steps(sales.sparkSession, calendar)

@@ -64,7 +64,7 @@ def test_what_comes_back_is_what_was_saved(model: Model) -> None:
     loaded = read_bundle(reading(saved.to_files()), "here")
     assert loaded.to_files() == saved.to_files()
     for field in dataclasses.fields(Bundle):
-        if field.name not in ("model", "intervals", "pooled"):
+        if field.name not in ("model", "intervals", "pooled", "profile"):  # frames: compared in the files
             assert getattr(loaded, field.name) == getattr(saved, field.name)
     assert loaded.intervals.equals(saved.intervals)
     assert loaded.pooled.equals(saved.pooled)

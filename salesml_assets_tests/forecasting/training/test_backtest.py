@@ -21,7 +21,7 @@ from salesml_assets.forecasting.recipe import Recipe
 from salesml_assets.forecasting.training.backtest import Backtest, Candidate, backtest, choose, refit
 from salesml_assets.forecasting.training.sample import TrainingPanel
 from salesml_assets.lake.store import Lakehouse
-from salesml_assets.names import POOLED_CALENDAR, SALES_SERIES
+from salesml_assets.names import CATEGORY_PROFILE, POOLED_CALENDAR, SALES_SERIES
 from salesml_assets_tests.forecasting.small_lake import small_features, small_pool, small_series, training_panel
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def test_every_series_gets_a_forecast(panel: TrainingPanel, engines: Engines, la
     sundays = made.filter(pl.col("ds").dt.weekday() == 7)
     assert sundays.height
     assert (sundays.select("yhat", *BOUNDS) == 0).to_numpy().all()
-    assert set(made.filter(pl.col("unique_id") == "p7")["model"]) == {"moving_average (short series)"}
+    assert set(made.filter(pl.col("unique_id") == "p7")["model"]) == {CATEGORY_PROFILE}
     assert (made.filter(pl.col("ds").dt.weekday() != 7)["yhat"] > 0).all()
 
 

@@ -62,15 +62,18 @@ def test_a_sample_is_made_once_and_knows_nothing_later(
     changed = rows.with_columns(
         pl.when(later).then(99.0).otherwise(name).alias(name) for name in ("y", "scale", "f_last")
     )
-    other = TrainingPanel(panel_source(changed), settings).up_to(cutoff)
+    other = TrainingPanel(panel_source(changed), panel.features, settings).up_to(cutoff)
     assert other.encoder.to_json() == known.encoder.to_json()
     np.testing.assert_array_equal(other.matrix, known.matrix)
     np.testing.assert_array_equal(other.labels, known.labels)
 
 
-def test_the_order_of_the_rows_and_the_size_of_batches_change_nothing(rows: pl.DataFrame, settings: Settings) -> None:
-    one = TrainingPanel(panel_source(rows), settings)
-    two = TrainingPanel(panel_source(rows.sample(fraction=1.0, shuffle=True, seed=1), rows=37), settings)
+def test_the_order_of_the_rows_and_the_size_of_batches_change_nothing(
+    rows: pl.DataFrame, panel: TrainingPanel, settings: Settings
+) -> None:
+    one = TrainingPanel(panel_source(rows), panel.features, settings)
+    shuffled = panel_source(rows.sample(fraction=1.0, shuffle=True, seed=1), rows=37)
+    two = TrainingPanel(shuffled, panel.features, settings)
     cutoff = one.folds[-1].cutoff
     np.testing.assert_array_equal(one.up_to(cutoff).matrix, two.up_to(cutoff).matrix)
     np.testing.assert_array_equal(one.up_to(cutoff).weights, two.up_to(cutoff).weights)
