@@ -212,7 +212,16 @@ class PromotionSettings(Section):
         "forecasts of days to come (ab_test).",
     )
     alpha: float = Field(0.05, gt=0, lt=0.5, description="Level of the significance test.")
-    min_gain: float = Field(0.005, ge=0, lt=1, description="Minimum relative reduction of WAPE that is worth a change.")
+    min_gain: float = Field(
+        0.005, ge=0, lt=1, description="Minimum relative reduction of the error that is worth a change."
+    )
+    metric: Literal["wape", "rmsse", "cost"] = Field(
+        "wape",
+        description="Error that decides: WAPE; rmsse (mean squared scaled error, its square); or cost (cost_under for "
+        "each unit that is forecast too few, cost_over for each too many, per unit sold).",
+    )
+    cost_under: float = Field(1.0, gt=0, description="Cost of a unit that is forecast too few: a lost sale.")
+    cost_over: float = Field(1.0, gt=0, description="Cost of a unit that is forecast too many: waste, stock.")
 
 
 class ABTestSettings(Section):

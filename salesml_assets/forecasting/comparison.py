@@ -17,6 +17,7 @@ from salesml_assets.forecasting.business import Business, business_reading, valu
 from salesml_assets.forecasting.errors import (
     best_and_worst_series,
     daily_sums,
+    decisive_losses,
     losses_of,
     residual_histogram,
     sample_pairs,
@@ -179,7 +180,8 @@ def compare(
     metrics = metrics_by({name: found.segments for name, found in scans.items()})
     sums = daily_sums({name: found.days for name, found in scans.items()})
     losses = losses_of(sums)
-    decision = decide(losses, metrics, champion_name, settings, champion.algorithm if champion else None)
+    decisive = decisive_losses(sums, settings.promotion)
+    decision = decide(decisive, metrics, champion_name, settings, champion.algorithm if champion else None)
     winner = decision.winner
     coverage = cross_fold_coverage(
         parts, non_negative=settings.forecast.non_negative, weekly=weekly, dimensions=DIMENSIONS

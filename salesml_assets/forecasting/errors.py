@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
+from salesml_assets.config.settings import PromotionSettings
 from salesml_assets.forecasting.batches import Batches
 from salesml_assets.forecasting.draws import uniform
 from salesml_assets.forecasting.metrics import significant
@@ -19,18 +20,31 @@ SAMPLE_ROWS = 5_000
 BINS = 41
 # Residuals beyond these quantiles are counted in the outer bins.
 TAIL = 0.01
-DAILY_SUMS = ("loss", "volume", "y", "yhat")
+DAILY_SUMS = ("loss", "volume", "y", "yhat", "scaled", "scaled_rows")
 
 
 def daily_errors(rows: pl.DataFrame) -> pl.DataFrame:
-    """What `daily_sums` adds up, row by row: `fold`, `ds`, `origin`, `loss` (|y - ŷ|), `volume` (|y|), `y`, `yhat`."""
+    """What `daily_sums` adds up, row by row: `fold`, `ds`, `origin`, `loss` (|y - ŷ|), `volume` (|y|), `y`, `yhat`,
+    `scaled` ((y - ŷ)² / `naive_mse`, where that is above zero), `scaled_rows` (1 there, else 0).
+    """  # fmt: skip
     y, yhat = pl.col("y"), pl.col("yhat")
-    return rows.select("fold", "ds", "origin", loss=(y - yhat).abs(), volume=y.abs(), y=y, yhat=yhat)
+    has_scale = (pl.col("naive_mse") > 0).fill_null(False)
+    return rows.select(
+        "fold",
+        "ds",
+        "origin",
+        loss=(y - yhat).abs(),
+        volume=y.abs(),
+        y=y,
+        yhat=yhat,
+        scaled=pl.when(has_scale).then((y - yhat) ** 2 / pl.col("naive_mse")).otherwise(0.0),
+        scaled_rows=has_scale.cast(pl.Float64),
+    )
 
 
 def daily_sums(days: Mapping[str, pl.DataFrame]) -> pd.DataFrame:
     """Sums over all series per scored step: `algorithm`, `fold`, `origin`, `ds`, `loss` (Σ|y - ŷ|), `volume` (Σ|y|),
-    `y`, `yhat`; in units of the target, sorted.
+    `y`, `yhat` in units of the target, `scaled`, `scaled_rows`; sorted.
 
     Args:
         days: Per algorithm, of `daily_errors`, added up by fold and step (of `origin` the largest).
@@ -52,6 +66,22 @@ def losses_of(sums: pd.DataFrame) -> pd.DataFrame:
     # Every algorithm's rows are the same, so any one's volume will do: the largest, whatever the rounding.
     wide.insert(0, "volume", sums.groupby(["fold", "ds"])["volume"].max())
     return wide.reset_index().rename_axis(columns=None)
+
+
+def decisive_losses(sums: pd.DataFrame, promotion: PromotionSettings) -> pd.DataFrame:
+    """Losses by the metric that decides, in the form of `losses_of`; their sum over that of `volume` is the error.
+
+    Args:
+        sums: Of `daily_sums`.
+        promotion: The metric and the costs of units too few and too many.
+    """
+    if promotion.metric == "rmsse":
+        return losses_of(sums.assign(loss=sums["scaled"], volume=sums["scaled_rows"]))
+    if promotion.metric == "cost":
+        over = (sums["loss"] + sums["yhat"] - sums["y"]) / 2
+        under = (sums["loss"] - sums["yhat"] + sums["y"]) / 2
+        return losses_of(sums.assign(loss=promotion.cost_over * over + promotion.cost_under * under))
+    return losses_of(sums)
 
 
 def scored_folds(sums: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:

@@ -6,31 +6,33 @@ which its challengers are tested.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.metrics import total
 from salesml_assets.forecasting.significance import DAILY_BLOCK, WEEKLY_BLOCK, PairedTest, holm, paired_test
 
 BASELINE = "seasonal_naive"
+METRICS = {"wape": "WAPE", "rmsse": "mean squared scaled error", "cost": "cost per unit sold"}
 
 
 class Challenger(BaseModel):
     """One algorithm against the reference: the champion or, where there is none, the seasonal naive.
 
-    `difference` is the reference's WAPE minus this one's with its confidence interval (above zero: better),
-    `relative_gain` the difference over the reference's WAPE. p-values are one-sided, the adjusted one corrected
-    for the number of challengers (Holm). `beats_naive` is null for the seasonal naive itself; `sound` says
-    whether its total forecast is close enough to the total sold.
+    `error` is the metric that decides (`promotion.metric`). `difference` is the reference's error minus this one's
+    with its confidence interval (above zero: better), `relative_gain` the difference over the reference's error.
+    p-values are one-sided, the adjusted one corrected for the number of challengers (Holm). `beats_naive` is null for
+    the seasonal naive itself; `sound` says whether its total forecast is close enough to the total sold.
     """
 
     model_config = ConfigDict(frozen=True)
 
     algorithm: str
     wape: float
+    error: float
     bias: float
     difference: float
     difference_low: float
@@ -40,6 +42,12 @@ class Challenger(BaseModel):
     p_value_adjusted: float
     beats_naive: bool | None
     sound: bool
+
+    @model_validator(mode="before")
+    @classmethod
+    def _decided_by_wape(cls, values: Any) -> Any:
+        """Decisions of earlier releases: WAPE decided."""
+        return {"error": values.get("wape"), **values} if isinstance(values, dict) else values
 
 
 class Decision(BaseModel):
@@ -56,6 +64,7 @@ class Decision(BaseModel):
     promoted: bool
     candidate: str | None = None
     challengers: list[Challenger]
+    metric: str = "wape"
     confidence_level: float
     method: str
     days: int
@@ -71,17 +80,17 @@ def decide(
 ) -> Decision:
     """Applies the promotion rule.
 
-    A challenger wins when its WAPE is lower than the champion's beyond chance (`paired_test`, corrected for the
-    number of challengers, at `promotion.alpha`) and by at least `promotion.min_gain`, it beats the seasonal
-    naive beyond chance, and its |bias| is within `training.max_bias` (or the smallest of all, where none is within).
-    Of several, the one with the lowest WAPE wins. Without a champion the seasonal naive has to be beaten; if
+    A challenger wins when its error (`promotion.metric`) is lower than the champion's beyond chance (`paired_test`,
+    corrected for the number of challengers, at `promotion.alpha`) and by at least `promotion.min_gain`, it beats the
+    seasonal naive beyond chance, and its |bias| is within `training.max_bias` (or the smallest of all, where none is
+    within). Of several, the one with the lowest error wins. Without a champion the seasonal naive has to be beaten; if
     nothing does, it becomes the production model. With a champion that nothing beats, the champion stays. Where
     `promotion.mode` is ab_test, a challenger that beats a champion becomes the candidate of an A/B test. Where nothing
     was sold, there is nothing to compare.
 
     Args:
-        losses: One row per fold and step: `fold`, `ds`, `volume` (Σ|y|), and Σ|y - ŷ| of each algorithm in a
-            column of its name.
+        losses: Of `errors.decisive_losses`: one row per fold and step: `fold`, `ds`, `volume`, and the loss of each
+            algorithm in a column of its name.
         metrics: Long table of `metrics_by`.
         champion: Name of the champion's column; None where nothing is in production.
         settings: The settings.
@@ -107,12 +116,15 @@ def decide(
     adjusted = holm({name: test.p_value for name, test in against.items()})
     adjusted_naive = holm({name: test.p_value for name, test in against_naive.items()})
     wapes, biases = total(metrics, "wape"), total(metrics, "bias")
+    volume = losses["volume"].sum()
+    errors = wapes if settings.promotion.metric == "wape" else {name: losses[name].sum() / volume for name in names}
     max_bias = max(settings.training.max_bias, min(abs(biases[name]) for name in names))
     alpha = settings.promotion.alpha
     challengers = [
         Challenger(
             algorithm=name,
             wape=wapes[name],
+            error=errors[name],
             bias=biases[name],
             difference=test.difference,
             difference_low=test.low,
@@ -123,7 +135,7 @@ def decide(
             beats_naive=adjusted_naive[name] <= alpha if name != BASELINE else None,
             sound=abs(biases[name]) <= max_bias,
         )
-        for name, test in sorted(against.items(), key=lambda item: (wapes[item[0]], item[0]))
+        for name, test in sorted(against.items(), key=lambda item: (errors[item[0]], item[0]))
     ]
     objections = {entry.algorithm: _objection(entry, len(challengers), settings) for entry in challengers}
     winner = next((entry for entry in challengers if objections[entry.algorithm] is None), None)
@@ -135,6 +147,7 @@ def decide(
         promoted=champion is None or (winner is not None and not tested),
         candidate=winner.algorithm if winner and tested else None,
         challengers=challengers,
+        metric=settings.promotion.metric,
         confidence_level=1 - alpha,
         method=facts.method if facts else "",
         days=facts.days if facts else len(losses),
@@ -143,7 +156,7 @@ def decide(
             winner,
             challengers,
             objections,
-            wapes[reference],
+            errors[reference],
             settings,
         ),
     )
@@ -158,11 +171,12 @@ def _test(losses: pd.DataFrame, champion: str, challenger: str, settings: Settin
 def _objection(entry: Challenger, challengers: int, settings: Settings) -> str | None:
     """What keeps a challenger from winning, as the end of a sentence; None where nothing does."""
     gain, min_gain = entry.relative_gain, settings.promotion.min_gain
+    label = METRICS[settings.promotion.metric]
     if entry.difference <= 0:
-        return f"is no better (WAPE {entry.wape:.3f})"
+        return f"is no better ({label} {entry.error:.3f})"
     if not entry.sound:
         return (
-            f"has a lower WAPE ({entry.wape:.3f}), but its total is off by {entry.bias:+.0%}, more than the "
+            f"has a lower {label} ({entry.error:.3f}), but its total is off by {entry.bias:+.0%}, more than the "
             f"{settings.training.max_bias:.0%} that is allowed"
         )
     if gain < min_gain:
@@ -191,12 +205,13 @@ def _reason(
     winner: Challenger | None,
     challengers: list[Challenger],
     objections: dict[str, str | None],
-    reference_wape: float,
+    reference_error: float,
     settings: Settings,
 ) -> str:
-    """The decision in one plain sentence with its numbers, and what kept the one with the lowest WAPE from winning."""
-    # The closest is the best among the sound ones: a biased one may lead in WAPE alone.
-    chosen = winner or min(challengers, key=lambda entry: (not entry.sound, entry.wape), default=None)
+    """The decision in one plain sentence with its numbers, and what kept the one with the lowest error from winning."""
+    label, confidence = METRICS[settings.promotion.metric], 1 - settings.promotion.alpha
+    # The closest is the best among the sound ones: a biased one may lead in the error alone.
+    chosen = winner or min(challengers, key=lambda entry: (not entry.sound, entry.error), default=None)
     leader = challengers[0].algorithm if challengers else ""
     over = f"; {_plain(leader)} {objections[leader]}" if chosen and leader != chosen.algorithm else ""
     if winner is None:
@@ -204,11 +219,10 @@ def _reason(
         if chosen is None:
             return f"{stays}: there is no challenger."
         closest = f"the closest challenger, {_plain(chosen.algorithm)}, {objections[chosen.algorithm]}"
-        return f"{stays} (WAPE {reference_wape:.3f}): {closest}{over}."
+        return f"{stays} ({label} {reference_error:.3f}): {closest}{over}."
     evidence = (
-        f"its WAPE of {winner.wape:.3f} is {winner.relative_gain:.1%} below {reference_wape:.3f} "
-        f"({1 - settings.promotion.alpha:.0%} "
-        f"interval of the difference {winner.difference_low:.3f} to {winner.difference_high:.3f}, "
+        f"its {label} of {winner.error:.3f} is {winner.relative_gain:.1%} below {reference_error:.3f} "
+        f"({confidence:.0%} interval of the difference {winner.difference_low:.3f} to {winner.difference_high:.3f}, "
         f"{_rounded(winner.p_value_adjusted)})"
     )
     name = _plain(winner.algorithm)

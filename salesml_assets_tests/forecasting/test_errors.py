@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 
+from salesml_assets.config.settings import PromotionSettings
 from salesml_assets.forecasting.batches import Batches
 from salesml_assets.forecasting.errors import (
     best_and_worst_series,
+    daily_errors,
     daily_sums,
+    decisive_losses,
     losses_of,
     residual_histogram,
     sample_pairs,
@@ -111,3 +116,29 @@ def test_a_sample_of_few_rows_is_all_of_them(tables: dict[str, pl.DataFrame], sc
 def test_without_scored_rows_there_is_no_histogram(tables: dict[str, pl.DataFrame]) -> None:
     with pytest.raises(ValueError, match="no scored predictions"):
         residual_histogram(in_batches(tables["xgboost"].filter(pl.col("fold") == 0)))
+
+
+def test_the_metric_that_decides_is_the_sum_of_its_losses() -> None:
+    """Cost and scaled squares, row by row, against the sums of days."""
+    random = np.random.default_rng(4)
+    rows = pl.DataFrame(
+        {
+            "fold": [1] * 40 + [2] * 40,
+            "ds": pl.Series([dt.date(2024, 1, 1 + number % 20) for number in range(80)]),
+            "origin": pl.Series([dt.date(2023, 12, 31)] * 80),
+            "y": random.gamma(2.0, 5.0, 80),
+            "yhat": random.gamma(2.0, 5.0, 80),
+            "naive_mse": [None if number % 7 == 0 else 4.0 + number for number in range(80)],
+        }
+    )
+    days = daily_errors(rows).group_by("fold", "ds").agg(pl.col("origin").max(), pl.exclude("origin").sum())
+    sums = daily_sums({"a": days})
+    error = (rows["yhat"] - rows["y"]).to_numpy()
+    cost = decisive_losses(sums, PromotionSettings(metric="cost", cost_under=3.0, cost_over=0.5))
+    expected = (3.0 * np.maximum(-error, 0) + 0.5 * np.maximum(error, 0)).sum()
+    assert cost["a"].sum() == pytest.approx(expected, rel=1e-9)
+    assert cost["volume"].sum() == pytest.approx(rows["y"].sum(), rel=1e-9)
+    scaled = decisive_losses(sums, PromotionSettings(metric="rmsse"))
+    naive = rows["naive_mse"].to_numpy()
+    assert scaled["a"].sum() / scaled["volume"].sum() == pytest.approx(np.nanmean(error**2 / naive), rel=1e-9)
+    assert decisive_losses(sums, PromotionSettings())["a"].sum() == pytest.approx(np.abs(error).sum(), rel=1e-9)

@@ -197,3 +197,12 @@ def test_settings_reach_the_test(settings_for: Callable[..., Any]) -> None:
     weekly = settings_for(forecast={"frequency": "W"}, promotion={"alpha": 0.1})
     found = decision([0.0, 0.3, 0.35, 0.7], "moving_average", settings=weekly)
     assert found.confidence_level == 0.9
+
+
+def test_the_reason_names_the_metric_that_decided() -> None:
+    by_cost = Settings(promotion={"metric": "cost", "cost_under": 3.0})
+    found = decision([0.0, 0.3, 0.35, 0.7], "moving_average", settings=by_cost)
+    assert found.metric == "cost"
+    assert "its cost per unit sold of" in found.reason
+    errors = [entry.error for entry in found.challengers]
+    assert errors == sorted(errors)
