@@ -81,9 +81,8 @@ def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             "first day": str(summary.first_date),
             "last day": str(summary.last_date),
         }
-        metadata |= {
-            f"{kind} months": context.run_tags[tag] for kind, tag in MONTHS_TAGS.items() if tag in context.run_tags
-        }
+        tags = context.run.tags
+        metadata |= {f"{kind} months": tags[tag] for kind, tag in MONTHS_TAGS.items() if tag in tags}
         stored = for_lake(delivered)
         if renamed := delivered_names(stored):
             metadata["delivered names"] = renamed

@@ -1,13 +1,31 @@
-"""Removal of data files that no version of a table needs any more."""
+"""Removal of data files that no version of a table needs any more; few large files instead of many small ones."""
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from salesml_assets.lake.store import Lakehouse
+
+
+def compact(lake: Lakehouse, name: str, column: str, oldest: dt.datetime) -> None:
+    """Joins the small files of a table that others append to, and deletes its old rows.
+
+    Args:
+        lake: The tables.
+        name: Name of the table.
+        column: Its column of times.
+        oldest: Rows from before are deleted; with a time zone.
+
+    Raises:
+        LakeError: There is no such table.
+    """
+    table = lake.open(name)
+    table.delete(f"{column} < '{oldest.isoformat()}'")
+    table.optimize.compact()
 
 
 def remove_old_files(lake: Lakehouse, name: str, days: int) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 import pandas as pd
+import polars as pl
 import pytest
 from deltalake import write_deltalake
 
@@ -18,6 +19,7 @@ from salesml_assets.definitions import definitions
 from salesml_assets.forecasting.model.bundle import BundleError
 from salesml_assets.forecasting.versions import promote, roll_back
 from salesml_assets.lake.store import Lakehouse
+from salesml_assets.names import SERVED_PREDICTIONS
 from salesml_assets.resources import spark as spark_module
 from salesml_assets_tests.forecasting.small_models import HORIZON, Shop, bundle
 from salesml_assets_tests.lake.aging import aged
@@ -34,13 +36,20 @@ def test_old_versions_go_and_past_forecasts_stay(tmp_path: Path, monkeypatch: py
             write_deltalake(lake.path(name), pd.DataFrame({"number": range(rows)}), mode="overwrite")
             aged(lake, name, 20)
     (tmp_path / "lake" / "panel").mkdir()  # an interrupted first write
+    for days in (500, 3, 2, 1):  # the prediction service appends
+        at = dt.datetime.now(dt.UTC) - dt.timedelta(days)
+        rows = pl.DataFrame({"at": [at], "test": [days]}, schema_overrides={"at": pl.Datetime("us", "UTC")})
+        lake.append_arrow(rows.to_arrow(), SERVED_PREDICTIONS)
     settings = Settings(lake={"root": lake.root, "keep_days": 35})
     job = definitions(settings).get_job_def(CLEAN_UP_JOB)
     result = job.execute_in_process(instance=dg.DagsterInstance.ephemeral())
 
     assert result.success
     (step,) = [event for event in result.all_events if event.is_successful_output]
-    assert step.event_specific_data.metadata["by table"].value == {"forecasts": 0, "sales": 1}  # type: ignore[union-attr]
+    removed = step.event_specific_data.metadata["by table"].value  # type: ignore[union-attr]
+    assert removed == {"forecasts": 0, "sales": 1, SERVED_PREDICTIONS: 0}
+    assert lake.size(SERVED_PREDICTIONS).files == 1
+    assert sorted(lake.read_polars(SERVED_PREDICTIONS)["test"]) == [1, 2, 3]
     assert [len(lake.read_pandas("forecasts", version=version)) for version in (0, 1, 2)] == [1, 2, 3]
     assert [len(lake.read_pandas("sales", version=version)) for version in (1, 2)] == [2, 3]
     with pytest.raises(FileNotFoundError):

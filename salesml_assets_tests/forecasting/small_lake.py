@@ -20,9 +20,13 @@ from salesml_assets.forecasting.training.sample import Source, TrainingPanel
 from salesml_assets_tests.forecasting.small import small_sales
 
 
-def small_series() -> pl.DataFrame:
-    """One row per product and day from its first sale to the last day of the data, closed on Sundays."""
-    sales = pl.from_pandas(small_sales()).with_columns(pl.col("date").cast(pl.Date))
+def small_series(rows: pd.DataFrame | None = None) -> pl.DataFrame:
+    """One row per product and day from its first sale to the last day of the data, closed on Sundays.
+
+    Args:
+        rows: The sales; default: `small_sales()`.
+    """
+    sales = pl.from_pandas(small_sales() if rows is None else rows).with_columns(pl.col("date").cast(pl.Date))
     daily = pd.DataFrame(sales.group_by("date").agg(rows=pl.len()).to_dict(as_series=False))
     calendar = business_calendar(daily, "D")
     sold = sales.group_by(unique_id="product", ds="date").agg(pl.col("revenue").sum().alias("y"))

@@ -62,7 +62,7 @@ class Shop:
                             "revenue": "revenue"},
             },
             forecast={"horizon": HORIZON},
-            training={"algorithms": list(algorithms), "max_rows": 2_000},
+            training={"algorithms": list(algorithms), "max_rows": 2_000, "folds": 6},
             promotion={"mode": "ab_test"},
             registry={"folder": str(self.folder / "mlflow")},
             clock={"today": today},

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import xgboost
@@ -18,7 +19,7 @@ from salesml_assets.config.settings import (
     Settings,
 )
 from salesml_assets.forecasting.challenger import Plan, with_challenger
-from salesml_assets.forecasting.features import add_features, feature_spec
+from salesml_assets.forecasting.features import FeatureSpec, add_features, feature_spec
 from salesml_assets.forecasting.folds import rolling_folds
 from salesml_assets.forecasting.intervals import bound_names
 from salesml_assets.forecasting.model.bundle import Bundle, Calendar, write_bundle
@@ -29,7 +30,7 @@ from salesml_assets.forecasting.model.regressors import Trees
 from salesml_assets.forecasting.panel import PanelPlan, expand
 from salesml_assets.forecasting.production import version_row
 from salesml_assets.forecasting.recipe import Recipe
-from salesml_assets.forecasting.versions import latest_version
+from salesml_assets.forecasting.versions import latest_version, read_version
 from salesml_assets.lake.files import Files
 from salesml_assets.lake.store import Lakehouse
 from salesml_assets.names import (
@@ -43,6 +44,7 @@ from salesml_assets.names import (
 from salesml_assets_tests.forecasting.small_lake import small_series
 
 HORIZON = 7
+PLANNED = {"promo": "double", "flyer": "string"}
 # Names as they come from source systems: slashes, accents, an emoji, leading zeros, escapes, dots and blanks.
 NAMES = ("0012", "a/b", "café", "🧦 socks", "a%2Fb", "../up", "x y+z?#&=", "p7")
 CLOSED = (6,)
@@ -72,41 +74,48 @@ def service_series() -> pl.DataFrame:
     )
 
 
-def future_of(series: pl.DataFrame) -> pl.DataFrame:
+def future_of(series: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     """The steps to forecast."""
     last = series["ds"].max()
     assert isinstance(last, dt.date)
-    steps = pl.DataFrame({"ds": [last + dt.timedelta(step) for step in range(1, HORIZON + 1)]})
+    horizon = settings.forecast.horizon
+    steps = pl.DataFrame({"ds": [last + dt.timedelta(step) for step in range(1, horizon + 1)]})
     ids = series.select("unique_id", "product").unique().sort("unique_id")
-    return ids.join(steps, how="cross").with_columns(
-        closed=pl.col("ds").dt.weekday() == 7,
-        promo=(pl.col("ds").dt.weekday() == 3).cast(pl.Float64),
-        flyer=pl.when(pl.col("ds").dt.weekday() == 3).then(pl.lit("front")),
-    )
+    planned = {
+        "promo": (pl.col("ds").dt.weekday() == 3).cast(pl.Float64),
+        "flyer": pl.when(pl.col("ds").dt.weekday() == 3).then(pl.lit("front")),
+    }
+    chosen = {name: planned[name] for name in settings.forecast.known_future.columns}
+    return ids.join(steps, how="cross").with_columns(closed=pl.col("ds").dt.weekday() == 7, **chosen)
 
 
-def panel_of(series: pl.DataFrame, settings: Settings) -> pl.DataFrame:
-    """The panel, by the batch run's functions."""
-    spec = feature_spec(settings, {"promo": "double", "flyer": "string"})
+def spec_of(settings: Settings) -> FeatureSpec:
+    """The definition of the features."""
+    return feature_spec(settings, {name: PLANNED[name] for name in settings.forecast.known_future.columns})
+
+
+def panel_of(series: pl.DataFrame, settings: Settings, share: float = 0.5) -> pl.DataFrame:
+    """The panel, by the batch run's functions; of the rows to learn from, a share."""
+    spec, horizon = spec_of(settings), settings.forecast.horizon
     last = series["ds"].max()
     assert isinstance(last, dt.date)
-    plan = PanelPlan(HORIZON, last, tuple(rolling_folds(last, HORIZON, 3, 1)), 0.5, 1)
-    extended = pl.concat([add_features(series, spec), future_of(series)], how="diagonal")
-    return expand(extended, spec, plan)
+    plan = PanelPlan(horizon, last, tuple(rolling_folds(last, horizon, 3, 1)), share, 1)
+    return expand(pl.concat([add_features(series, spec), future_of(series, settings)], how="diagonal"), spec, plan)
 
 
-def fitted(panel: pl.DataFrame, rounds: int = 20, depth: int = 4) -> Learned:
+def fitted(panel: pl.DataFrame, rounds: int = 20, depth: int = 4, **parameters: Any) -> Learned:
     """Boosted trees on the rows to learn from."""
     rows = panel.filter(pl.col("kind") == "train")
     encoder = Encoder.fit(rows, PanelColumns.of(rows.columns))
     data = xgboost.QuantileDMatrix(encoder.encode(rows), (rows["y"] / rows["scale"]).to_numpy().clip(0))
-    parameters = {"objective": "reg:tweedie", "max_depth": depth, "nthread": 1, "seed": 1}
-    return Learned(encoder, (Trees(bytes(xgboost.train(parameters, data, rounds).save_raw("ubj"))),))
+    chosen = {"objective": "reg:tweedie", "max_depth": depth, "nthread": 1, "seed": 1} | parameters
+    return Learned(encoder, (Trees(bytes(xgboost.train(chosen, data, rounds).save_raw("ubj"))),))
 
 
 def bundle_of(model: Model, settings: Settings, cutoff: dt.date, version: int = 1) -> Bundle:
     """A model with all that is needed to use it."""
     scores = dict(zip(bound_names(), (-0.5, 0.7, -0.9, 1.4), strict=True))
+    horizon = settings.forecast.horizon
     return Bundle(
         model=model,
         version=version,
@@ -114,12 +123,12 @@ def bundle_of(model: Model, settings: Settings, cutoff: dt.date, version: int = 
         parameters={},
         cutoff=cutoff,
         rows=100,
-        features=feature_spec(settings, {"promo": "double", "flyer": "string"}),
+        features=spec_of(settings),
         series_keys=("product",),
-        horizon=HORIZON,
+        horizon=horizon,
         calendar=Calendar(1, None, CLOSED),
         non_negative=True,
-        intervals=pl.DataFrame([{"horizon": step, "rows": 100, **scores} for step in range(1, HORIZON + 1)]),
+        intervals=pl.DataFrame([{"horizon": step, "rows": 100, **scores} for step in range(1, horizon + 1)]),
         lake_versions={},
         settings=settings.model_dump(mode="json"),
         trained_at=dt.datetime(2023, 7, 17, 6, tzinfo=dt.UTC),
@@ -212,3 +221,10 @@ def start_test(settings: Settings, bundle: Bundle) -> None:
         model_version=pl.lit(bundle.version, pl.Int32),
     )  # fmt: skip
     lake.write_polars(made, CHALLENGER_FORECASTS)
+
+
+def challenger_of(settings: Settings) -> Bundle:
+    """A challenger of the model in production: the seasonal naive, as number 1."""
+    serving = latest_version(Lakehouse(settings.lake.root))
+    assert serving is not None
+    return other_model(read_version(Files(settings.lake.root), serving), 1)

@@ -15,9 +15,6 @@ from fastapi.testclient import TestClient
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.arms import arm_of
 from salesml_assets.forecasting.challenger import CHALLENGER_SCHEMA
-from salesml_assets.forecasting.model.bundle import Bundle
-from salesml_assets.forecasting.versions import latest_version, read_version
-from salesml_assets.lake.files import Files
 from salesml_assets.lake.store import LakeError, Lakehouse
 from salesml_assets.names import (
     AB_TEST_REPORT,
@@ -29,7 +26,7 @@ from salesml_assets.names import (
 from salesml_assets.serving.app import create_app
 from salesml_assets.serving.routing import Served
 from salesml_assets.serving.served_log import ServedLog
-from salesml_assets_tests.serving.small_service import NAMES, other_model, start_test
+from salesml_assets_tests.serving.small_service import NAMES, challenger_of, start_test
 from salesml_assets_tests.serving.test_predict import body_of
 
 SLOW = {"refresh_seconds": 3_600.0}  # the test itself looks
@@ -45,15 +42,8 @@ def settings(own_settings: Callable[..., Settings]) -> Settings:
             "ab_test": made.ab_test.model_copy(update={"share": 0.4}),
         }
     )
-    start_test(made, challenger(made))
+    start_test(made, challenger_of(made))
     return made
-
-
-def challenger(settings: Settings) -> Bundle:
-    lake = Lakehouse(settings.lake.root)
-    serving = latest_version(lake)
-    assert serving is not None
-    return other_model(read_version(Files(settings.lake.root), serving), 1)
 
 
 def served(settings: Settings) -> pl.DataFrame:
@@ -165,7 +155,7 @@ def test_a_broken_challenger_gets_no_requests(settings: Settings) -> None:
         assert "arm" not in client.get("/forecasts/0012").json()
         assert metrics(client)["challenger_broken"] == 1
         model.write_bytes(content)
-        start_test(settings, replace(challenger(settings), version=2))  # the next training of the same recipe
+        start_test(settings, replace(challenger_of(settings), version=2))  # the next training of the same recipe
         app.state.refresher.look()
         assert metrics(client)["challenger_broken"] == 0
         assert client.get("/forecasts/0012", headers={"X-Arm": "challenger"}).json()["arm"] == "challenger"

@@ -31,7 +31,7 @@ from salesml_assets_tests.serving.small_service import (
 def body_of(names: tuple[str, ...] = NAMES) -> dict[str, Any]:
     """Stored history and plans of some series, as a caller would send them."""
     series = service_series()
-    future = future_of(series)
+    future = future_of(series, service_settings(Path()))
 
     def steps(rows: pl.DataFrame, name: str, known: tuple[str, ...]) -> list[dict[str, Any]]:
         return [

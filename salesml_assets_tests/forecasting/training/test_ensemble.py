@@ -108,7 +108,7 @@ def test_weights_of_an_origin_do_not_change_when_later_sales_do(result: Backtest
     again, _ = refit(
         ALGORITHMS["ensemble"],
         result.parameters,
-        TrainingPanel(changed, panel.settings),
+        TrainingPanel(changed, panel.features, panel.settings),
         cutoff,
         engines,  # type: ignore[arg-type]
     )
