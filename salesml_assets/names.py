@@ -21,6 +21,7 @@ SHORT_SERIES = (CATEGORY_PROFILE, SHOP_PROFILE, FALLBACK)
 # Folders of the file store, and the files in them.
 SOURCE_FILE = "source.json"  # of a load of raw sales: rows left out by the filter, and what each rule means
 MODELS_FOLDER = "models"
+SPARK_MODEL_FOLDER = "spark_model"  # of a production model: MLlib's own form, where a setting asks for it
 TRAINING_FILE = "training.json"  # what an algorithm's asset found out: parameters, rows, seconds, importance
 COMPARISON_FILE, EVERYTHING_FILE, REPORT_FILE = "model_comparison.json", "comparison.json", "report.html"
 AB_TEST_FILE = "ab_test.json"  # the confidence sequence of the latest A/B test, day by day

@@ -19,6 +19,7 @@ from salesml_assets.names import (
     RAW_SALES,
     SALES,
     SALES_SERIES,
+    SPARK_MODEL_FOLDER,
 )
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Lake, Table
@@ -167,6 +168,11 @@ def train(
         lake_versions={table: tables.version_in_run(table, context.run.run_id) for table in INGREDIENTS},
         decision=decision,
     )
+    if fit.original is not None and settings.registry.enabled and settings.registry.spark_model:
+        from salesml_assets.spark.mlflow_model import mlflow_files
+
+        for name, content in mlflow_files(fit.original, engines.scratch).items():
+            files.write(content, PRODUCTION_MODEL, folder, SPARK_MODEL_FOLDER, name)
     write_bundle(bundle, lambda content, name: files.write(content, PRODUCTION_MODEL, folder, name))
     metadata: dict[str, Any] = {
         "algorithm": recipe.algorithm,

@@ -282,6 +282,9 @@ class RegistrySettings(Section):
         pattern=r"^[^/:%'\"]+$",
         description="Name of the experiment and of the registered model; one of its own for each lake.",
     )
+    spark_model: bool = Field(
+        False, description="Whether production models of MLlib are logged in MLlib's own form, too (mlflow.spark)."
+    )
     timeout_seconds: int = Field(10, ge=1, le=600, description="Seconds after which a server counts as down.")
 
 

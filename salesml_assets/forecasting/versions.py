@@ -43,6 +43,14 @@ class ReadsFiles(Protocol):
         ...
 
 
+class ListsFiles(ReadsFiles, Protocol):
+    """The files of the lake, which can be listed, too."""
+
+    def list(self, name: str, version: str | int) -> list[str]:
+        """The files of a version, as paths below its folder."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Version:
     """One row of the table of production models.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,14 @@ import pyarrow.compute as pc
 from salesml_assets.config.settings import KEYS
 from salesml_assets.forecasting.comparison import TABLE_METRICS, Comparison
 from salesml_assets.forecasting.metrics import TOTAL
-from salesml_assets.forecasting.versions import ReadsFiles, Version, read_version
-from salesml_assets.names import EVERYTHING_FILE, MODEL_COMPARISON, SALES_SERIES
+from salesml_assets.forecasting.versions import ListsFiles, ReadsFiles, Version, read_version
+from salesml_assets.names import (
+    EVERYTHING_FILE,
+    MODEL_COMPARISON,
+    PRODUCTION_MODEL,
+    SALES_SERIES,
+    SPARK_MODEL_FOLDER,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,12 +40,14 @@ class Entry:
         bundle: Its model.
         comparison: The comparison that chose it; None where its file is gone.
         example: Recent history of some series, as the model takes it.
+        spark_model: The files of MLlib's own form of the model; none where no setting asked for it.
     """
 
     version: Version
     bundle: Bundle
     comparison: Comparison | None
     example: pd.DataFrame
+    spark_model: Mapping[str, bytes]
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -80,7 +88,7 @@ class Entry:
         return json.dumps(self.version.decision, indent=2, sort_keys=True)
 
 
-def gather(lake: Lakehouse, files: ReadsFiles, version: Version) -> Entry:
+def gather(lake: Lakehouse, files: ListsFiles, version: Version) -> Entry:
     """Reads all that the registry is told of a version.
 
     Args:
@@ -97,7 +105,14 @@ def gather(lake: Lakehouse, files: ReadsFiles, version: Version) -> Entry:
         bundle=bundle,
         comparison=_comparison(lake, files, version),
         example=_example(lake, bundle),
+        spark_model=_spark_model(files, version),
     )
+
+
+def _spark_model(files: ListsFiles, version: Version) -> dict[str, bytes]:
+    prefix = f"{SPARK_MODEL_FOLDER}/"
+    names = (name for name in files.list(PRODUCTION_MODEL, version.folder) if name.startswith(prefix))
+    return {name.removeprefix(prefix): files.read(PRODUCTION_MODEL, version.folder, name) for name in names}
 
 
 def _comparison(lake: Lakehouse, files: ReadsFiles, version: Version) -> Comparison | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from salesml_assets.config.settings import ROLLBACK_DAYS
 from salesml_assets.forecasting.model.bundle import BundleError
 from salesml_assets.forecasting.retention import kept_bundles
-from salesml_assets.forecasting.versions import ReadsFiles, Version, all_versions
+from salesml_assets.forecasting.versions import ListsFiles, Version, all_versions
 from salesml_assets.registry.connection import Connection, RegistryAwayError, connected
 from salesml_assets.registry.entry import gather
 from salesml_assets.registry.tracking import BUNDLE_TAG, register
@@ -52,7 +52,7 @@ class Mirror:
 
 def mirror(
     lake: Lakehouse,
-    files: ReadsFiles,
+    files: ListsFiles,
     settings: RegistrySettings,
     challenger: Version | None = None,
     *,

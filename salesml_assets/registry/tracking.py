@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from salesml_assets.forecasting.comparison import comparison_json
-from salesml_assets.names import COMPARISON_FILE
+from salesml_assets.names import COMPARISON_FILE, SPARK_MODEL_FOLDER
 from salesml_assets.registry.connection import Connection
 from salesml_assets.registry.entry import Entry
 from salesml_assets.registry.pyfunc import LOADER, signature
@@ -55,6 +55,12 @@ def register(connection: Connection, entry: Entry) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         save_model(entry, Path(scratch) / MODEL, run_id)
         client.log_artifacts(run_id, str(Path(scratch) / MODEL), MODEL)
+        if entry.spark_model:
+            for name, content in entry.spark_model.items():
+                file = Path(scratch) / SPARK_MODEL_FOLDER / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+            client.log_artifacts(run_id, str(Path(scratch) / SPARK_MODEL_FOLDER), SPARK_MODEL_FOLDER)
     client.set_terminated(run_id, end_time=int(1000 * time.time()))
     model_tags = {name: tags[name] for name in (BUNDLE_TAG, VERSION_TAG, CODE_TAG)}
     made = client.create_model_version(

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from salesml_assets.forecasting.comparison import Comparison, comparison_json
 from salesml_assets.forecasting.model.bundle import MODEL_FILE
 from salesml_assets.forecasting.model.history import forecast_history
 from salesml_assets.forecasting.versions import all_versions, latest_version, promote, read_version, roll_back
-from salesml_assets.names import COMPARISON_FILE, MODEL_REGISTRY, PRODUCTION_MODEL, SALES_SERIES
+from salesml_assets.names import COMPARISON_FILE, MODEL_REGISTRY, PRODUCTION_MODEL, SALES_SERIES, SPARK_MODEL_FOLDER
 from salesml_assets.registry.connection import connected, tracking_uri
 from salesml_assets.registry.mirror import Mirror, mirror
 from salesml_assets.resources.files import FileStore
@@ -146,6 +147,30 @@ def test_a_choice_by_hand_moves_the_alias_alone(
     challenger = all_versions(shop.lake)[0]
     mirror(shop.lake, shop.files, registry, challenger)
     assert state()["aliases"] == {"champion": 2, "challenger": 1}
+    mirrored()
+    assert state()["aliases"] == {"champion": 2}
+
+
+@pytest.mark.slow
+def test_a_challenger_is_named_as_one_and_has_mllibs_own_form(
+    mirrored: Callable[[], Mirror], state: Callable[[], Any], shop: Shop, registry: RegistrySettings
+) -> None:
+    mirrored()
+    challenger = replace(all_versions(shop.lake)[1], path=shop.files.path(PRODUCTION_MODEL, "challenger-1-run"))
+    challenger = replace(challenger, version=1, challenger=True)
+    for name in shop.files.list(PRODUCTION_MODEL, "2-run-2"):
+        shop.files.write(shop.files.read(PRODUCTION_MODEL, "2-run-2", name), PRODUCTION_MODEL, challenger.folder, name)
+    shop.files.write(b"flavors:", PRODUCTION_MODEL, challenger.folder, SPARK_MODEL_FOLDER, "MLmodel")
+    shop.files.write(b"{}", PRODUCTION_MODEL, challenger.folder, SPARK_MODEL_FOLDER, "sparkml/metadata/part-0")
+    found = mirror(shop.lake, shop.files, registry, challenger)
+    assert (found.added, found.problem) == (("challenger 1",), None)
+    now = state()
+    assert now["aliases"] == {"champion": 2, "challenger": 3}
+    (run,) = [run for run in now["runs"].values() if run.data.tags["salesml.bundle"] == challenger.folder]
+    assert (run.data.tags["salesml.version"], run.info.run_name) == ("challenger 1", "challenger 1")
+    folder = Path(run.info.artifact_uri.removeprefix("file://")) / SPARK_MODEL_FOLDER
+    assert (folder / "sparkml" / "metadata" / "part-0").read_bytes() == b"{}"
+    assert (folder / "MLmodel").read_bytes() == b"flavors:"
     mirrored()
     assert state()["aliases"] == {"champion": 2}
 

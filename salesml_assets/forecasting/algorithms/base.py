@@ -42,10 +42,12 @@ class Fit:
         model: The model as plain data.
         difference: Where another library fitted it: its largest difference from that library's own predictions, as a
             multiple of the series' scale; None where the model is the library's own.
+        original: That library's model; None where the model is the library's own.
     """
 
     model: Model
     difference: float | None = None
+    original: Any = None
 
 
 class FitAll(Protocol):

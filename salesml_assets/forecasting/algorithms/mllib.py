@@ -108,7 +108,7 @@ def _fit_all(
         regressors = learner.convert(fitted, sample, engines, counts)
         difference = parity(fitted, regressors[int(np.argmax(counts))], sample, probe, learner.scaled, spark)
         return {
-            number: Fit(Learned(sample.encoder, (regressor,)), difference)
+            number: Fit(Learned(sample.encoder, (regressor,)), difference, fitted)
             for number, regressor in zip(numbers, regressors, strict=True)
         }
 

@@ -138,3 +138,22 @@ def test_batches_in_this_process_and_on_sparks_workers_give_the_same_digits(
     there = pl.DataFrame(pl.from_arrow(map_rows(frame, function).toArrow())).sort(order)
     assert here["yhat"].to_list() == there["yhat"].to_list()
     assert here.select(order).equals(there.select(order))
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow's own
+def test_the_original_is_a_model_for_mlflow(
+    sample: Sample, spark: SparkSession, settings: Settings, engines: Engines, tmp_path: Path
+) -> None:
+    import mlflow.spark
+
+    from salesml_assets.spark.mlflow_model import mlflow_files
+
+    (fit,) = fits("random_forest", sample, settings, engines, {"numTrees": 3, "maxDepth": 3})
+    for name, content in mlflow_files(fit.original, engines.scratch).items():
+        file = tmp_path / "model" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    loaded = mlflow.spark.load_model(str(tmp_path / "model"), dfs_tmpdir=str(tmp_path / "loading"))
+    own = loaded.transform(vector_frame(spark, sample.matrix)).select("prediction").toArrow()["prediction"].to_numpy()
+    np.testing.assert_allclose(own, regressor(fit).predict(sample.matrix), rtol=1e-5)
+    assert not list(Path(engines.scratch).iterdir())
