@@ -40,13 +40,14 @@ class Daemon:
         self.tick()
 
     def made(self, *names: str, failed: str | None = None) -> None:
-        """Assets (default: all) with their checks, of which those of one asset may fail."""
+        """Assets (default: all) with their checks, of which those of one asset, or one (asset:check), may fail."""
         resolved = self.graph.resolve_asset_graph()
         for key in [dg.AssetKey(name) for name in names] or resolved.toposorted_asset_keys:
             for partition in MONTHS if resolved.get(key).is_partitioned else [None]:
                 self.instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition))
             for check in sorted(resolved.get_check_keys_for_assets({key})):
-                passed = key.to_user_string() != failed
+                asset = key.to_user_string()
+                passed = failed not in (asset, f"{asset}:{check.name}")
                 result = dg.AssetCheckEvaluation(asset_key=key, check_name=check.name, passed=passed, metadata={})
                 self.instance.report_runless_asset_event(result)
 
@@ -88,6 +89,41 @@ def test_a_failed_blocking_check_stops_the_refresh(daemon: Daemon) -> None:
     assert daemon.tick() == set()
     daemon.made(*LOADED)
     assert daemon.tick() == {*BY_SALES, *BY_MODEL}
+
+
+# What stops a load: the blocking checks of the table that everything is made of.
+STOPS = ("schema", "row_conservation", "required_values", "rejected_share", "outlier_weight")
+
+
+@pytest.mark.parametrize("check", STOPS)
+def test_stop_means_stop_for_the_daemon_too(check: str, daemon: Daemon) -> None:
+    """Too many rejected rows, say: nothing is refreshed, forecast or reported, until a load holds its checks."""
+    daemon.made()
+    daemon.tick()
+    daemon.made(*LOADED, failed=f"sales:{check}")
+    assert daemon.tick() == set()
+    assert daemon.tick() == set(), "no later evaluation forgets it"
+    # Somebody puts an earlier model into production meanwhile: that has nothing to do with the load.
+    daemon.made("production_model")
+    assert not daemon.tick() & set(BY_SALES)
+    daemon.made(*LOADED)
+    assert set(BY_SALES) <= daemon.tick()
+
+
+def test_these_are_all_checks_that_stop_a_load(graph: dg.Definitions) -> None:
+    resolved = graph.resolve_asset_graph()
+    keys = resolved.get_check_keys_for_assets({dg.AssetKey("sales")})
+    assert {key.name for key in keys if resolved.get(key).blocking} == set(STOPS)
+
+
+def test_models_are_promoted_by_runs_of_the_whole_job_alone(graph: dg.Definitions) -> None:
+    """In such a run a failed blocking check ends what follows (`integration/test_stop.py`)."""
+    resolved = graph.resolve_asset_graph()
+    automated = {
+        key.to_user_string() for key in resolved.get_all_asset_keys() if resolved.get(key).automation_condition
+    }
+    assert automated == {*BY_SALES, *BY_MODEL}
+    assert not automated & {"model_comparison", "production_model", "model_registry"}
 
 
 def test_every_table_and_the_model_have_a_freshness_policy(graph: dg.Definitions) -> None:
