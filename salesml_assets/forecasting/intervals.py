@@ -1,9 +1,10 @@
-"""Conformal intervals from backtest residuals, per horizon and scaled per series.
+"""Conformal intervals from backtest residuals, by size of the series and scaled per row.
 
-A residual is divided by the spread of its row, half the series' typical level and half its forecast; signed
-quantiles of these scores are taken per horizon (split conformal: Vovk et al. 2005; Lei et al. 2018), so that
-lower and upper bound need not be symmetric. Rows of one day move together, so that the guarantee of exchangeable
-rows does not hold as it stands: `cross_fold_coverage` measures what the intervals really cover.
+A residual is divided by the spread of its row: the geometric mean of half its level and forecast and of the series'
+usual step-to-step change. Signed quantiles of these scores are taken for big, middle and small series apart (split
+conformal, by group: Vovk et al. 2005; Lei et al. 2018), so that lower and upper bound need not be symmetric. Rows of
+one day move together, so that the guarantee of exchangeable rows does not hold as it stands: `cross_fold_coverage`
+measures what the intervals really cover.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
     import pandas as pd  # only for reports: the prediction service does without
 
 LEVELS = (0.8, 0.95)
-# A bound of the 95 % interval rests on 25 rows of 1,000; horizons with fewer are pooled with their neighbours.
-MIN_ROWS = 1_000
+# Sizes with fewer residuals take the bounds of all.
+MIN_ROWS = 150
+# Series with the first 80 % of the volume of a step, with the next 15 %, and the rest.
+SIZES = (0.8, 0.95)
 COVERED_DIMENSIONS = ("total", "fold", "horizon", "volume_class")
-SCORED_COLUMNS = ("fold", "horizon", "y", "yhat", "scale")
+SCORED_COLUMNS = ("fold", "horizon", "y", "yhat", "scale", "naive_mse")
 
 
 def bound_names(levels: Sequence[float] = LEVELS) -> tuple[str, ...]:
@@ -41,26 +44,27 @@ BOUNDS = bound_names()
 
 
 def spread() -> pl.Expr:
-    """The unit of a row's residual, from the columns `scale` (above zero) and `yhat`: their mean.
+    """The unit of a row's residual, from the columns `scale` (above zero), `yhat` and `naive_mse`.
 
-    The error of a big day is bigger than that of a small one, but not in proportion. Of the units tried (level,
-    forecast, their root and their mean), this one gave the narrowest intervals at equal coverage for learned
-    algorithms on daily, weekly, dense and sparse sales.
+    √((level + |forecast|) / 2 × √naive_mse): the error of a big day is bigger than that of a small one, but not in
+    proportion, and a lively series errs more than a steady one of the same size. Where the usual change is not known,
+    the mean of level and forecast alone.
     """
-    return (pl.col("scale") + pl.col("yhat").abs()) / 2
+    size = (pl.col("scale") + pl.col("yhat").abs()) / 2
+    return (size * pl.coalesce(pl.col("naive_mse").sqrt(), size)).sqrt()
 
 
 def interval_table(batches: Batches, levels: Sequence[float] = LEVELS) -> pl.DataFrame:
     """Calibrates the intervals of one algorithm on its backtest, all folds.
 
     Args:
-        batches: `fold`, `horizon`, `y`, `yhat`, `scale`. Three numbers per row are kept.
+        batches: `fold`, `y`, `yhat`, `scale`, `naive_mse`. Three numbers per row are kept.
         levels: Nominal coverages, ascending.
 
     Returns:
-        One row per horizon from 1 to the longest one: `horizon`, `rows` (that it rests on), and for each level the
-        lower bound's score (never above zero) and the upper bound's (never below), in units of `spread`. Wider
-        levels contain narrower ones.
+        One row for each size of series, the largest first: `min_scale` (the smallest level that belongs to it),
+        `rows` (that it rests on), and for each level the lower bound's score (never above zero) and the upper bound's
+        (never below), in units of `spread`. Wider levels contain narrower ones.
 
     Raises:
         ValueError: There are no predictions.
@@ -74,14 +78,27 @@ def apply_intervals(frame: pl.DataFrame, table: pl.DataFrame, non_negative: bool
     Each row by itself: however a table is split into frames, its bounds have the same digits. Rows keep their order.
 
     Args:
-        frame: `yhat`, `scale` (above zero), `horizon`; horizons beyond the table take its last row.
+        frame: `yhat`, `scale` (above zero), `naive_mse` (null: not known).
         table: Of `interval_table`.
         non_negative: The target cannot be below zero: bounds and `yhat` are cut off there.
     """
-    longest = table["horizon"].max()
-    step = pl.min_horizontal(pl.col("horizon"), pl.lit(longest)).cast(table.schema["horizon"]).alias("_horizon")
-    scores = table.drop("rows").rename({"horizon": "_horizon"})
-    return _add_bounds(frame.with_columns(step), scores, ["_horizon"], non_negative).drop("_horizon")
+
+    def cut(values: pl.Expr) -> pl.Expr:
+        return values.clip(lower_bound=0.0) if non_negative else values
+
+    names = [name for name in table.columns if name not in ("min_scale", "rows")]
+    bounds = {name: cut(pl.col("yhat") + _score_of(table, name) * spread()) for name in names}
+    # The bounds rest on the forecast before it is cut off.
+    return frame.with_columns(**bounds).with_columns(cut(pl.col("yhat")))
+
+
+def _score_of(table: pl.DataFrame, name: str) -> pl.Expr:
+    """The score of a bound by the size of a row's series."""
+    *larger, smallest = table.select("min_scale", name).iter_rows()
+    score = pl.lit(smallest[1])
+    for min_scale, value in reversed(larger):
+        score = pl.when(pl.col("scale") >= min_scale).then(pl.lit(value)).otherwise(score)
+    return score
 
 
 def cross_fold_coverage(
@@ -111,7 +128,7 @@ def cross_fold_coverage(
 
     parts = []
     for name, batches in predictions.items():
-        pieces = _covered(batches, _held_out_scores(_scores(batches), levels), levels, non_negative, weekly)
+        pieces = _covered(batches, _held_out_tables(_scores(batches), levels), levels, non_negative, weekly)
         sums = [
             in_segments(pieces, dimension)
             .group_by("dimension", "segment", maintain_order=True)
@@ -123,30 +140,23 @@ def cross_fold_coverage(
 
 
 def _scores(batches: Batches) -> pl.DataFrame:
-    """The scores of all rows, as narrow as they can be: `fold`, `horizon`, `score`."""
+    """The scores of all rows, as narrow as they can be: `fold`, `scale`, `score`."""
     score = (pl.col("y") - pl.col("yhat")) / spread()
-    columns = [pl.col("fold").cast(pl.Int16), pl.col("horizon").cast(pl.Int16), score.alias("score")]
+    columns = [pl.col("fold").cast(pl.Int16), "scale", score.alias("score")]
     parts = [batch.select(columns) for batch in batches(SCORED_COLUMNS)]
     if not parts:
         raise ValueError("there are no predictions to calibrate intervals on")
     return pl.concat(parts)
 
 
-def _held_out_scores(scores: pl.DataFrame, levels: Sequence[float]) -> pl.DataFrame:
-    """The tables of all scored folds below one another, with `fold`: each calibrated on the other folds."""
+def _held_out_tables(scores: pl.DataFrame, levels: Sequence[float]) -> dict[int, pl.DataFrame]:
+    """The table of each scored fold, calibrated on the other folds."""
     folds = sorted(fold for fold in scores["fold"].unique() if fold >= 1)
-    longest = int(scores["horizon"].max())  # type: ignore[arg-type]
-    tables = [
-        _calibrate(scores.filter(pl.col("fold") != fold), levels, longest)
-        .drop("rows")
-        .with_columns(fold=pl.lit(fold, pl.Int32), horizon=pl.col("horizon").cast(pl.Int32))
-        for fold in folds
-    ]
-    return pl.concat(tables)
+    return {fold: _calibrate(scores.filter(pl.col("fold") != fold), levels) for fold in folds}
 
 
 def _covered(
-    batches: Batches, scores: pl.DataFrame, levels: Sequence[float], non_negative: bool, weekly: bool
+    batches: Batches, tables: Mapping[int, pl.DataFrame], levels: Sequence[float], non_negative: bool, weekly: bool
 ) -> pl.DataFrame:
     """Rows inside the bounds and widths, added up by fold, bucket of the horizon, category and class."""
     keys = ["fold", "horizon_bucket", "category", "volume_class"]
@@ -157,9 +167,9 @@ def _covered(
         measured[f"width_{low}"] = pl.col(high) - pl.col(low)
     sums = Totals(keys)
     for batch in batches([*SCORED_COLUMNS, "category", "volume_class"]):
-        scored = batch.filter(pl.col("fold") >= 1)
-        bounded = _add_bounds(scored, scores, ["fold", "horizon"], non_negative)
-        sums.add(bounded.with_columns(horizon_bucket(weekly)).select(*keys, **measured))
+        for fold, table in tables.items():
+            bounded = apply_intervals(batch.filter(pl.col("fold") == fold), table, non_negative)
+            sums.add(bounded.with_columns(horizon_bucket(weekly)).select(*keys, **measured))
     return sums.frame()
 
 
@@ -179,19 +189,27 @@ def _coverage(sums: pd.DataFrame, levels: Sequence[float]) -> pd.DataFrame:
     return pd.concat(parts).sort_values(["algorithm", "dimension", "segment", "level"], ignore_index=True)
 
 
-def _calibrate(scores: pl.DataFrame, levels: Sequence[float], longest: int | None = None) -> pl.DataFrame:
-    """The table of bounds; `longest` is its last horizon (default: the longest one with a score)."""
+def _calibrate(scores: pl.DataFrame, levels: Sequence[float]) -> pl.DataFrame:
+    """The table of bounds."""
     if scores.is_empty():
         raise ValueError("there are no predictions to calibrate intervals on")
-    ordered = scores.sort("horizon")
-    horizons, values = ordered["horizon"].to_numpy(), ordered["score"].to_numpy()
-    steps = np.arange(1, (longest or int(horizons[-1])) + 1)
-    starts, ends = np.searchsorted(horizons, steps, "left"), np.searchsorted(horizons, steps, "right")
+    scale, values = scores["scale"].to_numpy(), scores["score"].to_numpy()
     rows = []
-    for horizon, (first, last) in enumerate(pooled_horizons((ends - starts).tolist()), 1):
-        pooled = values[starts[first - 1] : ends[last - 1]]
-        rows.append({"horizon": horizon, "rows": len(pooled), **_bounds(pooled, levels)})
+    above = np.inf
+    for min_scale in _smallest_scales(scale):
+        own = values[(scale >= min_scale) & (scale < above)]
+        pooled = own if len(own) >= MIN_ROWS else values
+        rows.append({"min_scale": min_scale, "rows": len(pooled), **_bounds(pooled, levels)})
+        above = min_scale
     return pl.DataFrame(rows)
+
+
+def _smallest_scales(scale: np.ndarray) -> list[float]:
+    """The smallest level of each size of series, the largest first; the last one is 0."""
+    ordered = np.sort(scale)[::-1]
+    before = np.cumsum(ordered) - ordered
+    found = [float(ordered[before < share * ordered.sum()][-1]) for share in SIZES]
+    return [*sorted(set(found), reverse=True), 0.0]
 
 
 def _bounds(scores: np.ndarray, levels: Sequence[float]) -> dict[str, float]:
@@ -218,38 +236,3 @@ def quantile_ranks(rows: int, level: float) -> tuple[int, int]:
     """
     upper = math.ceil((rows + 1) * (1 + level) / 2 - 1e-9)
     return max(1, rows + 1 - upper), min(rows, upper)
-
-
-def pooled_horizons(counts: Sequence[int]) -> list[tuple[int, int]]:
-    """Which horizons are pooled for each one: the nearest ones on both sides, until `MIN_ROWS` are reached.
-
-    Args:
-        counts: Rows of horizons 1, 2, ...
-
-    Returns:
-        For each horizon the first and the last one that are pooled.
-
-    >>> pooled_horizons([1000, 0, 1000])
-    [(1, 1), (1, 3), (3, 3)]
-    """
-    needed, longest = min(MIN_ROWS, sum(counts)), len(counts)
-    windows = []
-    for horizon in range(1, longest + 1):
-        first = last = horizon
-        while sum(counts[first - 1 : last]) < needed:
-            first, last = max(1, first - 1), min(longest, last + 1)
-        windows.append((first, last))
-    return windows
-
-
-def _add_bounds(frame: pl.DataFrame, scores: pl.DataFrame, on: Sequence[str], non_negative: bool) -> pl.DataFrame:
-    """Adds the columns of bounds, which `scores` has in units of `spread`, and cuts off what is below zero."""
-    names = [name for name in scores.columns if name not in on]
-    columns = {name: f"_score_{name}" for name in names}
-    joined = frame.join(scores.rename(columns), on=list(on), how="left", maintain_order="left")
-
-    def cut(values: pl.Expr) -> pl.Expr:
-        return values.clip(lower_bound=0.0) if non_negative else values
-
-    bounds = {name: cut(pl.col("yhat") + pl.col(column) * spread()) for name, column in columns.items()}
-    return joined.with_columns(cut(pl.col("yhat"))).with_columns(**bounds).drop(columns.values())

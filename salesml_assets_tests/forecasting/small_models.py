@@ -52,7 +52,7 @@ def bundle(version: int, settings: Settings = SETTINGS, **changes: Any) -> Bundl
         "cutoff": last, "rows": 1_000, "features": feature_spec(settings, {}),
         "series_keys": tuple(settings.forecast.series), "horizon": settings.forecast.horizon,
         "calendar": Calendar(1, None, (6,)), "non_negative": True,
-        "intervals": pl.DataFrame({"horizon": [*range(1, HORIZON + 1)], "rows": 50, "lo80": -0.3, "hi80": 0.4,
+        "intervals": pl.DataFrame({"min_scale": [20.0, 0.0], "rows": 50, "lo80": -0.3, "hi80": 0.4,
                                    "lo95": -0.5, "hi95": 0.9}),
         "lake_versions": {MODEL_COMPARISON: 0, SALES_SERIES: 0}, "settings": settings.model_dump(mode="json"),
         "trained_at": TRAINED_AT + dt.timedelta(days=version),

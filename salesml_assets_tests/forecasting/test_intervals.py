@@ -19,25 +19,29 @@ from salesml_assets.forecasting.intervals import (
     bound_names,
     cross_fold_coverage,
     interval_table,
-    pooled_horizons,
     quantile_ranks,
 )
 from salesml_assets_tests.forecasting.predictions import in_batches
 
-CALIBRATION = {"fold": pl.Int32, "horizon": pl.Int32, "y": pl.Float64, "yhat": pl.Float64, "scale": pl.Float64}
+CALIBRATION = {
+    "fold": pl.Int32, "horizon": pl.Int32, "y": pl.Float64, "yhat": pl.Float64, "scale": pl.Float64,
+    "naive_mse": pl.Float64,
+}  # fmt: skip
 
 
 def exchangeable(rows: int, seed: int) -> pl.DataFrame:
-    """Rows whose scores are drawn from one skewed law, whatever their size and horizon."""
+    """Rows whose scores are drawn from one skewed law, whatever their size."""
     rng = np.random.default_rng(seed)
     scale, yhat = np.exp(rng.normal(2, 1, rows)), np.exp(rng.normal(2, 1, rows))
     score = rng.gamma(2, 0.5, rows) - 1 + 0.3 * rng.standard_t(3, rows)
+    change = np.exp(rng.normal(1, 1, rows))
     values = {
         "fold": np.ones(rows),
         "horizon": np.arange(rows) % 4 + 1,
-        "y": yhat + score * (scale + yhat) / 2,
+        "y": yhat + score * np.sqrt((scale + yhat) / 2 * change),
         "yhat": yhat,
         "scale": scale,
+        "naive_mse": change**2,
     }
     return pl.DataFrame(values).cast(CALIBRATION)  # type: ignore[arg-type]
 
@@ -46,18 +50,40 @@ def table_of(rows: pl.DataFrame, **options: Any) -> pd.DataFrame:
     return interval_table(in_batches(rows, 1_000), **options).to_pandas()
 
 
-def test_bounds_are_the_corrected_order_statistics() -> None:
+def by_size(scale: np.ndarray) -> np.ndarray:
+    """0, 1, 2: series with the first 80 % of the volume, with the next 15 %, and the rest."""
+    order = np.argsort(-scale, kind="stable")
+    before = np.cumsum(scale[order]) - scale[order]
+    sizes = np.empty(len(scale), int)
+    sizes[order] = np.searchsorted([0.8, 0.95], before / scale.sum(), "right")
+    return sizes
+
+
+def test_bounds_are_the_corrected_order_statistics_of_each_size() -> None:
     rows = exchangeable(6_000, 1)
-    table = table_of(rows).set_index("horizon")
+    table = table_of(rows)
     frame = rows.to_pandas()
-    frame["score"] = (frame["y"] - frame["yhat"]) / ((frame["scale"] + frame["yhat"]) / 2)
-    for horizon in range(1, 5):
-        ordered = np.sort(frame.loc[frame["horizon"] == horizon, "score"].to_numpy())
-        assert table.loc[horizon, "rows"] == len(ordered) == 1_500
+    unit = np.sqrt((frame["scale"] + frame["yhat"]) / 2 * np.sqrt(frame["naive_mse"]))
+    score, sizes = ((frame["y"] - frame["yhat"]) / unit).to_numpy(), by_size(frame["scale"].to_numpy())
+    for size in range(3):
+        ordered = np.sort(score[sizes == size])
+        assert table.loc[size, "rows"] == len(ordered) > 150
         for level, low, high in ((0.8, "lo80", "hi80"), (0.95, "lo95", "hi95")):
             upper = int(np.ceil((len(ordered) + 1) * (1 + level) / 2))
-            assert table.loc[horizon, high] == ordered[upper - 1]
-            assert table.loc[horizon, low] == ordered[len(ordered) - upper]
+            assert table.loc[size, high] == pytest.approx(ordered[upper - 1], rel=1e-12)
+            assert table.loc[size, low] == pytest.approx(ordered[len(ordered) - upper], rel=1e-12)
+
+
+def test_each_size_is_covered_although_small_series_err_more() -> None:
+    def uneven(rows: int, seed: int) -> pl.DataFrame:
+        wide = pl.when(pl.col("scale") < 5).then(3.0).otherwise(1.0)
+        return exchangeable(rows, seed).with_columns(y=pl.col("yhat") + (pl.col("y") - pl.col("yhat")) * wide)
+
+    table = interval_table(in_memory(uneven(8_000, 11)))
+    new = apply_intervals(uneven(20_000, 12), table, non_negative=False).to_pandas()
+    new["size"] = by_size(new["scale"].to_numpy())
+    inside = new["y"].between(new["lo80"], new["hi80"]).groupby(new["size"]).mean()
+    assert ((inside - 0.8).abs() < 0.03).all()
 
 
 @pytest.mark.parametrize("rows", [19, 39, 99, 500])
@@ -83,21 +109,20 @@ def test_coverage_on_exchangeable_residuals_is_nominal() -> None:
         assert below == pytest.approx(above, abs=0.02)
 
 
-def test_few_rows_borrow_from_neighbouring_horizons() -> None:
-    rows = [(1, horizon, 1.0 + horizon, 1.0, 1.0) for horizon in (1, 2, 4, 5) for _ in range(400)]
-    table = table_of(pl.DataFrame(rows, CALIBRATION, orient="row")).set_index("horizon")
-    # Horizon 3 has no rows of its own (a closed weekday), and still has a bound.
-    assert list(table.index) == [1, 2, 3, 4, 5]
-    assert table["rows"].to_dict() == {1: 1200, 2: 1200, 3: 1600, 4: 1200, 5: 1200}
-    assert table.loc[3, "hi95"] == 5.0
-    assert table.loc[1, "hi95"] == 4.0
+def test_a_size_with_few_rows_takes_the_bounds_of_all() -> None:
+    rows = [(1, 1, 11.0, 1.0, 100.0, None)] * 149 + [(1, 1, 2.0, 1.0, 1.0, None)] * 500
+    table = table_of(pl.DataFrame(rows, CALIBRATION, orient="row"))
+    assert table["min_scale"].tolist() == [100.0, 0.0]
+    assert table["rows"].tolist() == [649, 500]
+    assert table.loc[0, "hi80"] == table.loc[1, "hi80"] == 1.0
 
 
-def test_horizons_beyond_the_table_take_its_last_row() -> None:
+def test_a_series_without_a_usual_change_has_the_mean_of_level_and_forecast() -> None:
     table = interval_table(in_batches(exchangeable(400, 7)))
-    frame = pl.DataFrame({"horizon": [4, 9], "yhat": 10.0, "scale": 5.0})
-    at_four, beyond = apply_intervals(frame, table, True).select(BOUNDS).rows()
-    assert at_four == beyond
+    schema = {"naive_mse": pl.Float64}
+    frame = pl.DataFrame({"yhat": [10.0, 10.0], "scale": 6.0, "naive_mse": [None, 64.0]}, schema_overrides=schema)
+    unknown, known = apply_intervals(frame, table, True).select(BOUNDS).rows()
+    assert unknown == known
 
 
 def test_no_predictions_are_an_error() -> None:
@@ -109,14 +134,18 @@ def test_no_predictions_are_an_error() -> None:
 @given(
     rows=st.lists(
         st.tuples(
-            st.integers(1, 5), st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(1e-3, 1e6, allow_subnormal=False)
+            st.integers(1, 5),
+            st.floats(-1e6, 1e6),
+            st.floats(-1e6, 1e6),
+            st.floats(1e-3, 1e6, allow_subnormal=False),
+            st.none() | st.floats(1e-6, 1e12),
         ),
         min_size=1,
         max_size=30,
     ),
     non_negative=st.booleans(),
 )
-def test_bounds_are_nested_around_the_forecast(rows: list[tuple[int, float, float, float]], non_negative: bool) -> None:
+def test_bounds_are_nested_around_the_forecast(rows: list[tuple[Any, ...]], non_negative: bool) -> None:
     frame = pl.DataFrame([(1, *row) for row in rows], CALIBRATION, orient="row")
     found = apply_intervals(frame, interval_table(in_batches(frame)), non_negative)
     assert len(found) == len(rows)
@@ -152,23 +181,30 @@ def test_cross_fold_coverage_agrees_with_pandas(
     rows = backtests["xgboost"]
     some = {"xgboost": predictions["xgboost"]}
     found = cross_fold_coverage(some, levels=(0.8,), dimensions=("fold",)).set_index("segment")
-    scores = (rows["y"] - rows["yhat"]) / ((rows["scale"] + rows["yhat"]) / 2)
+    size = (rows["scale"] + rows["yhat"].abs()) / 2
+    unit = np.sqrt(size * np.sqrt(rows["naive_mse"]).fillna(size))
+    scores = (rows["y"] - rows["yhat"]) / unit
     for fold in (1, 2, 3):
-        hits, widths = [], []
-        for horizon in range(1, 29):
-            held_out = rows[(rows["fold"] == fold) & (rows["horizon"] == horizon)]
-            # 900 rows for a horizon: less than 1,000, so one neighbour on each side joins in.
-            near = rows["horizon"].between(horizon - 1, horizon + 1) & (rows["fold"] != fold)
-            ordered = np.sort(scores[near])
+        others, own = rows["fold"] != fold, rows["fold"] == fold
+        sizes = by_size(rows.loc[others, "scale"].to_numpy())
+        smallest = [rows.loc[others, "scale"][sizes == number].min() for number in range(2)]
+        held_out = rows[own]
+        number = np.select([held_out["scale"] >= smallest[0], held_out["scale"] >= smallest[1]], [0, 1], 2)
+        number_before = np.select(
+            [rows.loc[others, "scale"] >= smallest[0], rows.loc[others, "scale"] >= smallest[1]], [0, 1], 2
+        )
+        low, high = np.empty(len(held_out)), np.empty(len(held_out))
+        for each in range(3):
+            ordered = np.sort(scores[others][number_before == each])
+            assert len(ordered) >= 150
             upper = int(np.ceil((len(ordered) + 1) * 0.9))
-            unit = (held_out["scale"] + held_out["yhat"]) / 2
-            high = held_out["yhat"] + max(0.0, ordered[upper - 1]) * unit
-            low = (held_out["yhat"] + min(0.0, ordered[len(ordered) - upper]) * unit).clip(lower=0)
-            hits.append(held_out["y"].between(low, high))
-            widths.append(high - low)
-        assert found.loc[str(fold), "coverage"] == pytest.approx(pd.concat(hits).mean(), rel=1e-9)
-        volume = rows.loc[rows["fold"] == fold, "y"].sum()
-        assert found.loc[str(fold), "width"] == pytest.approx(pd.concat(widths).sum() / volume, rel=1e-9)
+            low[number == each], high[number == each] = ordered[len(ordered) - upper], ordered[upper - 1]
+        upper_bound = held_out["yhat"] + np.maximum(0.0, high) * unit[own]
+        lower_bound = (held_out["yhat"] + np.minimum(0.0, low) * unit[own]).clip(lower=0)
+        inside = held_out["y"].between(lower_bound, upper_bound)
+        assert found.loc[str(fold), "coverage"] == pytest.approx(inside.mean(), rel=1e-9)
+        width = (upper_bound - lower_bound).sum() / held_out["y"].sum()
+        assert found.loc[str(fold), "width"] == pytest.approx(width, rel=1e-9)
 
 
 def test_a_fold_is_not_covered_by_its_own_residuals(tables: dict[str, pl.DataFrame]) -> None:
@@ -198,16 +234,3 @@ def test_bounds_have_the_same_digits_however_the_rows_are_split(sizes: list[int]
     whole = apply_intervals(frame, table, non_negative)
     pl.testing.assert_frame_equal(pl.concat(parts), whole, check_exact=True)
     assert whole["horizon"].equals(frame["horizon"])  # in the order of the rows
-
-
-@given(counts=st.lists(st.integers(0, 1_500), min_size=1, max_size=30))
-def test_a_horizon_borrows_no_more_than_it_needs(counts: list[int]) -> None:
-    windows = pooled_horizons(counts)
-    assert len(windows) == len(counts)
-    for horizon, (first, last) in enumerate(windows, 1):
-        assert 1 <= first <= horizon <= last <= len(counts)
-        assert sum(counts[first - 1 : last]) >= min(1_000, sum(counts))
-        if first < last:
-            reach = max(horizon - first, last - horizon) - 1
-            inner = counts[max(0, horizon - 1 - reach) : horizon + reach]
-            assert sum(inner) < 1_000

@@ -128,7 +128,7 @@ def bundle_of(model: Model, settings: Settings, cutoff: dt.date, version: int = 
         horizon=horizon,
         calendar=Calendar(1, None, CLOSED),
         non_negative=True,
-        intervals=pl.DataFrame([{"horizon": step, "rows": 100, **scores} for step in range(1, horizon + 1)]),
+        intervals=pl.DataFrame([{"min_scale": scale, "rows": 100, **scores} for scale in (20.0, 0.0)]),
         lake_versions={},
         settings=settings.model_dump(mode="json"),
         trained_at=dt.datetime(2023, 7, 17, 6, tzinfo=dt.UTC),

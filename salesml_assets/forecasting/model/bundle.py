@@ -21,7 +21,7 @@ from salesml_assets.forecasting.model.models import Model, model_from_files, mod
 from salesml_assets.forecasting.model.profile import Profile, profile_from_json, profile_to_json
 from salesml_assets.forecasting.pooled import COLUMNS, Pool
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MODEL_FILE = "model.json"
 Read = Callable[[str], bytes]
 Write = Callable[[bytes, str], object]

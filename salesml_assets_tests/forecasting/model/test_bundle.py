@@ -34,7 +34,7 @@ def bundle(model: Model) -> Bundle:
         cutoff=dt.date(2024, 2, 29), rows=10, features=FeatureSpec(numbers=("promo",)),
         series_keys=("store", "product"),
         horizon=7, calendar=Calendar(1, None, (6,)), non_negative=True,
-        intervals=pl.DataFrame({"horizon": [1, 2], "rows": [5, 5], "lo80": [-0.1, -0.3], "hi80": [1 / 3, 0.4]}),
+        intervals=pl.DataFrame({"min_scale": [9.5, 0.0], "rows": [5, 5], "lo80": [-0.1, -0.3], "hi80": [1 / 3, 0.4]}),
         lake_versions={"panel": 4}, settings={"forecast": {"horizon": 7}},
         trained_at=dt.datetime(2024, 3, 1, 6, tzinfo=dt.UTC), decision={"winner": "xgboost"}, code_version="0.1.0+gabc",
     )  # fmt: skip
