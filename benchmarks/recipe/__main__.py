@@ -23,6 +23,7 @@ from salesml_assets.forecasting.folds import Fold, rolling_folds
 from salesml_assets.forecasting.metrics import error_sums, metrics_by, segment_sums
 from salesml_assets.forecasting.model.predict import predict_folds
 from salesml_assets.forecasting.panel import PanelPlan, expand
+from salesml_assets.forecasting.panel_features import group_mean
 from salesml_assets.forecasting.pooled import Pool, make_pool
 from salesml_assets.forecasting.training.backtest import refit
 from salesml_assets.forecasting.training.sample import TrainingPanel
@@ -37,7 +38,7 @@ def panel_of(sales: SalesSet, settings: Settings, shift: int) -> pl.DataFrame:
     assert isinstance(end, dt.date)
     last = end - dt.timedelta(step * horizon * shift)
     kinds = dict.fromkeys(settings.forecast.known_future.columns, "double")
-    spec = feature_spec(settings, kinds)
+    spec = feature_spec(settings, kinds, sales.series.columns)
     past = add_features(sales.series.filter(pl.col("ds") <= last), spec)
     closed_weekdays = _closed_weekdays(sales.series.filter(pl.col("ds") <= last)) if step == 1 else set()
     about = [name for name in ("unique_id", "store", "category", "product") if name in past.columns]
@@ -52,6 +53,9 @@ def panel_of(sales: SalesSet, settings: Settings, shift: int) -> pl.DataFrame:
     if spec.numbers:  # plans are known
         known = sales.series.select("unique_id", "ds", *spec.numbers)
         extended = extended.drop(*spec.numbers).join(known, on=["unique_id", "ds"], how="left")
+    for key in spec.plan_groups:
+        for name in spec.numbers if key in extended.columns else ():
+            extended = extended.with_columns(pl.col(name).mean().over(key, "ds").alias(group_mean(name, key)))
     panel = expand(extended, spec, plan, pool_of(past, spec, folds, last))
     volumes = past.filter(pl.col("ds") <= folds[1].cutoff).group_by("unique_id").agg(volume=pl.col("y").abs().sum())
     ranked = volumes.sort("volume", "unique_id", descending=[True, False])

@@ -28,7 +28,7 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         from salesml_assets.forecasting.training.planned import covariates_of
         from salesml_assets.spark.partitions import map_series
 
-        spec = feature_spec(settings, covariates_of(sales_series, settings))
+        spec = feature_spec(settings, covariates_of(sales_series, settings), sales_series.columns)
         return map_series(sales_series, functools.partial(add_features, spec=spec), sales_series.count())
 
     @dg.asset(

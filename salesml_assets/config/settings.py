@@ -163,6 +163,9 @@ class ForecastSettings(Section):
     non_negative: bool = Field(True, description="False where returns may outweigh sales.")
     known_future: KnownFutureSettings = Field(default_factory=KnownFutureSettings, description="Planned covariates.")
     holidays: HolidaySettings = Field(default_factory=HolidaySettings, description="Public holidays.")
+    group_plans: bool = Field(
+        True, description="Whether learned models see means of planned numbers over a series' category and store."
+    )
     calendar_regression: bool = Field(
         True, description="Whether learned models see the forecasts of the pooled calendar regression."
     )

@@ -6,7 +6,7 @@ holds what was known at the end of its step: every window ends there, none looks
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ class FeatureSpec:
         min_history: Steps that a series needs before a model learns from it or forecasts it.
         numbers: Covariates known in advance that are numbers.
         texts: Covariates known in advance that are text.
+        plan_groups: Keys over whose series planned numbers are averaged.
         holidays: Public holidays: region, ISO date, name; sorted.
         regions: Stores with holidays of another region than most: store, region; sorted.
         region: The region of all other stores.
@@ -46,6 +47,7 @@ class FeatureSpec:
     min_history: int = 14
     numbers: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
+    plan_groups: tuple[str, ...] = ()
     holidays: tuple[tuple[str, str, str], ...] = ()
     regions: tuple[tuple[str, str], ...] = ()
     region: str = ""
@@ -63,18 +65,20 @@ class FeatureSpec:
         return self.windows[-1]
 
 
-def feature_spec(settings: Settings, covariates: dict[str, str]) -> FeatureSpec:
+def feature_spec(settings: Settings, covariates: dict[str, str], columns: Collection[str] = ()) -> FeatureSpec:
     """The features for these settings.
 
     Args:
         settings: The settings.
         covariates: Name and Spark type of each covariate known in advance.
+        columns: Columns of the series.
     """
     holidays, regions, region = holidays_of(settings)
     needed = bool(NEED_REGRESSION & set(settings.training.algorithms))
     common: dict[str, Any] = {
         "numbers": tuple(name for name, kind in covariates.items() if kind != "string"),
         "texts": tuple(name for name, kind in covariates.items() if kind == "string"),
+        "plan_groups": plan_groups(settings, columns),
         "holidays": holidays,
         "regions": regions,
         "region": region,
@@ -84,6 +88,26 @@ def feature_spec(settings: Settings, covariates: dict[str, str]) -> FeatureSpec:
     if settings.forecast.frequency == "D":
         return FeatureSpec(**common)
     return FeatureSpec(weekly=True, season=52, year=52, windows=(2, 4, 8, 13), recent=13, min_history=8, **common)
+
+
+def plan_groups(settings: Settings, columns: Collection[str]) -> tuple[str, ...]:
+    """Keys that several series share: what is planned for all of them tells of flyers, and of what sells instead.
+
+    Args:
+        settings: The settings.
+        columns: Columns of the series.
+
+    >>> from salesml_assets.config.settings import Settings
+    >>> plan_groups(Settings(forecast={"series": ["store", "product"]}), ["store", "product", "category"])
+    ('store', 'category')
+    >>> plan_groups(Settings(forecast={"series": ["store"]}), ["store"])
+    ()
+    """
+    keys = settings.forecast.series
+    if not settings.forecast.group_plans:
+        return ()
+    shared = {"store": len(keys) > 1, "category": len(keys) > 1 or "product" in keys}
+    return tuple(key for key, is_shared in shared.items() if is_shared and key in columns)
 
 
 # Columns that teams know from their window features, under our names.

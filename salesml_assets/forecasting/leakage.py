@@ -70,7 +70,7 @@ def changed_features(lake: Lakehouse, settings: Settings, series: int) -> Leakag
     about = [name for name in KEYS if name in kinds]
     history = lake.read_polars(FEATURES, ["unique_id", "ds", "y", "closed", *about, *covariates], drawn)
     stored = lake.read_polars(PANEL, None, scored & drawn)
-    spec = feature_spec(settings, covariates)
+    spec = feature_spec(settings, covariates, kinds)
     after = pl.col("ds") > cutoff
     known = add_features(history.filter(~after), spec)
     # What lies after the cutoff keeps its calendar and planned covariates, and loses its values.
@@ -78,7 +78,9 @@ def changed_features(lake: Lakehouse, settings: Settings, series: int) -> Leakag
     plan = PanelPlan(settings.forecast.horizon, cutoff, (fold,), 0.0, settings.training.seed)
     pool = Pool.from_frame(lake.read_polars(POOLED_CALENDAR), Terms.of(spec))
     again = expand(pl.concat([known, future], how="diagonal_relaxed"), spec, plan, pool)
-    columns = [name for name in stored.columns if name.startswith(("f_", "average_"))]
+    # Means of plans over groups need all series of a group, and no sales.
+    groups = {f"f_{name}_by_{key_of}" for name in covariates for key_of in spec.plan_groups}
+    columns = [name for name in stored.columns if name.startswith(("f_", "average_")) and name not in groups]
     columns += ["seasonal_naive", "scale", "age", "known", "short", "ended"]
     key = ["unique_id", "horizon"]
     numbers = [pl.col(name).cast(pl.Float64) for name in columns]

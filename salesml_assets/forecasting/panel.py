@@ -26,7 +26,14 @@ from salesml_assets.forecasting.features import (
     sort_and_number,
 )
 from salesml_assets.forecasting.folds import Fold
-from salesml_assets.forecasting.panel_features import WEEKDAY_WEEKS, base_window, panel_features, seasonal_lags, usual
+from salesml_assets.forecasting.panel_features import (
+    WEEKDAY_WEEKS,
+    base_window,
+    group_mean,
+    panel_features,
+    seasonal_lags,
+    usual,
+)
 from salesml_assets.forecasting.pooled import Pool
 
 TRAIN, SCORE, FUTURE = "train", "score", "future"
@@ -237,6 +244,11 @@ def _with_targets(
     target = pl.Series(at + horizon).set(pl.Series(~is_inside(-horizon)), None)
     found = base.select("ds", "y", "closed", *spec.numbers, *spec.texts)[target]
     planned = {f"_{name}_target": found[name] for name in (*spec.numbers, *spec.texts)}
+    for key in spec.plan_groups:
+        for name in spec.numbers:
+            column = group_mean(name, key)
+            known = base[column][target] if column in base.columns else pool.planned(origins, key, name, found["ds"])
+            planned[f"{column}_target"] = known
     replaced = {
         **pl.DataFrame(columns, nan_to_null=True).to_dict(),
         "origin": origins["ds"],

@@ -61,6 +61,11 @@ def base_window(spec: FeatureSpec) -> int:
     return 4 if spec.weekly else 28
 
 
+def group_mean(name: str, key: str) -> str:
+    """The column of a planned number's mean over the series that share a key, at the same step."""
+    return f"_{name}_by_{key}"
+
+
 def usual(spec: FeatureSpec) -> pl.Expr:
     """What stands in for an amount that is not known: the recent mean, else the mean of months, else zero."""
     return pl.coalesce(f"mean_{spec.windows[0]}", f"mean_{spec.level_window}", pl.lit(0.0))
@@ -204,4 +209,10 @@ def _planned(spec: FeatureSpec) -> list[Feature]:
                 group,
             )
         )
-    return [*values, *recents, *likes]
+    groups = []
+    for key in spec.plan_groups:
+        for name, own in zip(spec.numbers, values, strict=True):
+            words = name[:1].upper() + name[1:].replace("_", " ")
+            mean = pl.coalesce(f"{group_mean(name, key)}_target", own.value)
+            groups.append(Feature(f"f_{name}_by_{key}", mean, f"{words}, mean of the {key}", planned_group(name)))
+    return [*values, *recents, *likes, *groups]

@@ -25,7 +25,7 @@ def spec_of_lake(lake: Lakehouse, settings: Settings) -> FeatureSpec:
     """The features that the table `features` allows for."""
     kinds = lake.columns(FEATURES)
     names = settings.forecast.known_future.columns
-    return feature_spec(settings, {name: kinds[name] for name in names if name in kinds})
+    return feature_spec(settings, {name: kinds[name] for name in names if name in kinds}, kinds)
 
 
 def pooled_calendar(lake: Lakehouse, settings: Settings) -> pl.DataFrame:

@@ -37,7 +37,7 @@ COLUMNS: dict[str, Any] = {
     "term": pl.String,
     **dict.fromkeys(VERSIONS, pl.Float64),
 }
-COEFFICIENT, SCALING, HOLIDAY = "coefficient", "scaling", "holiday"
+COEFFICIENT, SCALING, HOLIDAY, PLAN = "coefficient", "scaling", "holiday", "plan"
 ALL = ""  # the group of all series
 
 
@@ -50,12 +50,22 @@ class Pool:
         coefficients: Of each group and of `ALL`: knots × terms × versions.
         scaling: Mean and standard deviation of planned values that are standardized.
         totals: Of each region: ratio of the sum over all series on days near holidays, by ordinal.
+        plans: What is planned ahead: `group` (key=label), `day`, `term` (planned number), `linear` (mean).
     """
 
     knots: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     coefficients: Mapping[str, np.ndarray] = field(default_factory=dict)
     scaling: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     totals: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    plans: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=COLUMNS))
+
+    def planned(self, rows: pl.DataFrame, key: str, name: str, days: pl.Series) -> pl.Series:
+        """Mean of a planned number over the series that share a key with each row, on its day; null: not known."""
+        if self.plans.is_empty() or key not in rows.columns:
+            return pl.repeat(None, len(rows), dtype=pl.Float64, eager=True)
+        known = self.plans.filter(pl.col("term") == name).select("group", "day", "linear")
+        wanted = rows.select(group=pl.lit(f"{key}=") + pl.col(key)).with_columns(day=days)
+        return wanted.join(known, on=["group", "day"], how="left", maintain_order="left")["linear"]
 
     def prior(self, group: str | None, knots: np.ndarray, terms: Terms) -> np.ndarray:
         """Coefficients that a series is shrunk to: those of the last knot at or before each of `knots`.
@@ -115,7 +125,33 @@ class Pool:
             coefficients,
             {name: (mean, deviation) for name, mean, deviation in scaling},
             totals,
+            frame.filter(pl.col("part") == PLAN),
         )
+
+
+def plan_rows(forecast: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
+    """What is planned ahead for the series that share a key, in the form of a pool's table.
+
+    Args:
+        forecast: Rows of the panel to forecast, all of them or a batch.
+        spec: The definition of the features.
+    """
+    parts = [pl.DataFrame(schema=COLUMNS)]
+    for key in spec.plan_groups:
+        if key not in forecast.columns:
+            continue
+        for name in spec.numbers:
+            value = pl.col(f"f_{name}_by_{key}")
+            means = forecast.filter(pl.col(key).is_not_null()).group_by(key, "ds").agg(
+                value.first().alias("linear"), same=value.n_unique() == 1
+            )  # fmt: skip
+            # Where nothing is planned for any of them, each series has its own value instead.
+            known = means.filter("same").select(
+                part=pl.lit(PLAN), group=pl.lit(f"{key}=") + pl.col(key), day="ds", term=pl.lit(name), linear="linear",
+                log=pl.lit(None, pl.Float64),
+            )  # fmt: skip
+            parts.append(known)
+    return pl.concat(parts).unique(maintain_order=True).sort("group", "day", "term")
 
 
 def latest(frame: pl.DataFrame) -> pl.DataFrame:

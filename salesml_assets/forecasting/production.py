@@ -11,10 +11,10 @@ import polars as pl
 
 from salesml_assets.forecasting.algorithms import ALGORITHMS
 from salesml_assets.forecasting.calendar import business_calendar
-from salesml_assets.forecasting.features import feature_spec
+from salesml_assets.forecasting.features import FeatureSpec, feature_spec
 from salesml_assets.forecasting.model.bundle import Bundle, Calendar
 from salesml_assets.forecasting.model.predict import predict_folds
-from salesml_assets.forecasting.pooled import latest
+from salesml_assets.forecasting.pooled import latest, plan_rows
 from salesml_assets.forecasting.recipe import Recipe
 from salesml_assets.forecasting.training.backtest import Backtest, backtest
 from salesml_assets.forecasting.versions import latest_version
@@ -87,6 +87,7 @@ def make_bundle(
     settings = panel.settings
     kinds = tables.columns(SALES_SERIES)
     covariates = {name: kinds[name] for name in settings.forecast.known_future.columns if name in kinds}
+    spec = feature_spec(settings, covariates, kinds)
     return Bundle(
         model=model,
         version=version,
@@ -94,7 +95,7 @@ def make_bundle(
         parameters=recipe.parameters,
         cutoff=cutoff,
         rows=rows,
-        features=feature_spec(settings, covariates),
+        features=spec,
         series_keys=tuple(settings.forecast.series),
         horizon=settings.forecast.horizon,
         calendar=trading_calendar(tables.batches(SALES_SERIES, ["ds", "y"]), settings.forecast.frequency),
@@ -104,10 +105,22 @@ def make_bundle(
         settings=masked_tree(settings.model_dump(mode="json")),
         trained_at=dt.datetime.now(dt.UTC),
         decision=decision or {},
-        pooled=latest(tables.read_polars(POOLED_CALENDAR)),
+        pooled=pl.concat([latest(tables.read_polars(POOLED_CALENDAR)), *_plans(panel, spec)]),
         profile=panel.profile(cutoff),
         code_version=code_version(),
     )
+
+
+def _plans(panel: TrainingPanel, spec: FeatureSpec) -> list[pl.DataFrame]:
+    """What is planned ahead for groups of series; at most one row for each group, step and planned number."""
+    if not (spec.plan_groups and spec.numbers):
+        return []
+    rows = pl.concat([plan_rows(batch, spec) for batch in panel.to_forecast()])
+    # A group that is spread over batches is known where all of them agree.
+    means = rows.group_by("part", "group", "day", "term", maintain_order=True).agg(
+        pl.col("linear").first(), pl.col("log").first(), same=pl.col("linear").n_unique() == 1
+    )
+    return [means.filter("same").drop("same").sort("group", "day", "term")]
 
 
 def trading_calendar(steps: Iterable[pl.DataFrame], frequency: str) -> Calendar:

@@ -28,6 +28,8 @@ def feature_label(name: str, step: str = "day") -> str:
 
     >>> feature_label("f_mean_28"), feature_label("f_mean_13", "week"), feature_label("f_promo_recent")
     ('Mean of the last 28 days', 'Mean of the last 13 weeks', 'Promo, recent level')
+    >>> feature_label("f_promo_by_store")
+    'Promo, mean of the store'
     >>> feature_label("c_campaign_hot_flyer")
     'Campaign: flyer'
     """
@@ -45,6 +47,9 @@ def feature_label(name: str, step: str = "day") -> str:
     covariate, hot, label = bare.partition("_hot_")
     if hot:
         return f"{sentence(clean(covariate, 40))}: {clean(label, 40)}"
+    planned_name, by, key = bare.rpartition("_by_")
+    if by and name.startswith("f_") and f"{key}_index" in _KEYS:
+        return f"{sentence(clean(planned_name, 60))}, mean of the {key}"
     for ending in _ENDINGS:
         if bare.endswith(ending) and name.startswith("f_"):
             planned = panel_features(FeatureSpec(numbers=(clean(bare.removesuffix(ending), 60),)))

@@ -79,7 +79,7 @@ def test_each_size_is_covered_although_small_series_err_more() -> None:
         wide = pl.when(pl.col("scale") < 5).then(3.0).otherwise(1.0)
         return exchangeable(rows, seed).with_columns(y=pl.col("yhat") + (pl.col("y") - pl.col("yhat")) * wide)
 
-    table = interval_table(in_memory(uneven(8_000, 11)))
+    table = interval_table(in_batches(uneven(8_000, 11)))
     new = apply_intervals(uneven(20_000, 12), table, non_negative=False).to_pandas()
     new["size"] = by_size(new["scale"].to_numpy())
     inside = new["y"].between(new["lo80"], new["hi80"]).groupby(new["size"]).mean()

@@ -10,9 +10,10 @@ from pyspark.sql import functions as F
 
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.calendar_regression import Terms
-from salesml_assets.forecasting.features import feature_spec
+from salesml_assets.forecasting.features import FeatureSpec, feature_spec
 from salesml_assets.forecasting.folds import rolling_folds
 from salesml_assets.forecasting.panel import PanelPlan, expand
+from salesml_assets.forecasting.panel_features import group_mean
 from salesml_assets.forecasting.pooled import Pool
 from salesml_assets.forecasting.training.planned import covariates_of, read_planned
 from salesml_assets.forecasting.training.series import calendar_of_series, future_steps
@@ -39,7 +40,7 @@ def make_panel(features: DataFrame, settings: Settings, pooled: pl.DataFrame) ->
         scored origin, B: the next 15 %, C: the rest), and the plan.
     """
     calendar = calendar_of_series(features, settings)
-    spec = feature_spec(settings, covariates_of(features, settings))
+    spec = feature_spec(settings, covariates_of(features, settings), features.columns)
     folds = rolling_folds(calendar.last, settings.forecast.horizon, settings.training.folds, calendar.step_days)
     rows, usable = features.agg(
         F.count(F.lit(1)), F.count_if(F.col("live") & (F.col("age") >= spec.min_history))
@@ -51,10 +52,26 @@ def make_panel(features: DataFrame, settings: Settings, pooled: pl.DataFrame) ->
     pool = Pool.from_frame(pooled, Terms.of(spec))
     planned = read_planned(features.sparkSession, settings, calendar)
     extended = features.unionByName(future_steps(features, settings, calendar, planned), allowMissingColumns=True)
+    extended = with_group_means(extended, spec)
     panel = map_series(extended, functools.partial(expand, spec=spec, plan=plan, pool=pool), rows)
     classes = _volume_classes(features.where(F.col("ds") <= F.lit(folds[1].cutoff)))
     joined = panel.join(F.broadcast(classes), "unique_id", "left")
     return joined.withColumn("volume_class", F.coalesce("volume_class", F.lit("C"))), plan
+
+
+def with_group_means(rows: DataFrame, spec: FeatureSpec) -> DataFrame:
+    """Adds means of the planned numbers over all series that share a key, at each step.
+
+    Args:
+        rows: Steps of all series, those to forecast included.
+        spec: The definition of the features.
+    """
+    for key in spec.plan_groups:
+        if key in rows.columns and spec.numbers:
+            # Sums in another order differ in their last digits.
+            means = [F.round(F.avg(name), 9).alias(group_mean(name, key)) for name in spec.numbers]
+            rows = rows.join(rows.groupBy(key, "ds").agg(*means), [key, "ds"], "left")
+    return rows
 
 
 def _volume_classes(features: DataFrame) -> DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,9 @@ from pyspark.sql import DataFrame, SparkSession
 
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.calendar import business_calendar
-from salesml_assets.forecasting.features import add_features, feature_spec
+from salesml_assets.forecasting.features import FeatureSpec, add_features, feature_spec
 from salesml_assets.forecasting.pooled import COLUMNS
-from salesml_assets.forecasting.training.panel import make_panel
+from salesml_assets.forecasting.training.panel import make_panel, with_group_means
 from salesml_assets.forecasting.training.planned import covariates_of, read_planned
 from salesml_assets.forecasting.training.series import daily_rows, sales_series
 from salesml_assets.spark.partitions import map_series
@@ -83,3 +84,20 @@ def test_covariates_planned_ahead_reach_the_days_they_are_planned_for(
     assert (future["f_promotion"] == promoted.astype(float)).all()
     assert set(future.loc[promoted, "c_campaign"]) == {"flyer"}
     assert set(future.loc[~promoted, "c_campaign"]) == {"none"}
+    assert {"f_promotion_by_store", "f_promotion_by_category"} & set(future.columns) == set()
+
+
+def test_means_of_plans_are_those_over_all_series_of_a_group(spark: SparkSession) -> None:
+    days = [dt.date(2024, 1, 1), dt.date(2024, 1, 2)]
+    rows = [
+        ("a", "north", days[0], 1.0), ("b", "north", days[0], 0.0), ("c", "south", days[0], 0.0),
+        ("a", "north", days[1], None), ("b", "north", days[1], 1.0), ("c", None, days[1], 1.0),
+    ]  # fmt: skip
+    frame = spark.createDataFrame(rows, "unique_id string, store string, ds date, promo double")
+    spec = FeatureSpec(numbers=("promo",), plan_groups=("store", "category"))
+    found = {(row["unique_id"], row["ds"]): row["_promo_by_store"] for row in with_group_means(frame, spec).collect()}
+    first, second = days
+    assert found == {
+        ("a", first): 0.5, ("b", first): 0.5, ("c", first): 0.0,
+        ("a", second): 1.0, ("b", second): 1.0, ("c", second): None,
+    }  # fmt: skip
