@@ -148,6 +148,27 @@ class HolidaySettings(Section):
             raise ValueError("country is missing: set the country of most stores")
         return self
 
+    @model_validator(mode="after")
+    def _regions_exist(self) -> HolidaySettings:
+        if self.country is None:
+            return self
+        import holidays
+
+        own = f"{self.country}-{self.subdivision}" if self.subdivision else self.country
+        for place, region in {
+            "country": own,
+            **{f"stores.{store}": region for store, region in self.stores.items()},
+        }.items():
+            country, _, subdivision = region.partition("-")
+            try:
+                holidays.country_holidays(country, subdiv=subdivision or None)
+            except NotImplementedError as error:
+                raise ValueError(
+                    f"{place}: {region!r} is not known to the package holidays: {error}. Codes are those of ISO 3166, "
+                    "such as DE or DE-BY"
+                ) from None
+        return self
+
 
 class ForecastSettings(Section):
     """Target, series, frequency and horizon of the forecast."""

@@ -6,8 +6,6 @@ import datetime as dt
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from salesml_assets.config.settings import ConfigurationError
-
 if TYPE_CHECKING:
     from salesml_assets.config.settings import HolidaySettings, Settings
 
@@ -32,9 +30,6 @@ def holidays_of(settings: Settings) -> tuple[tuple[Holiday, ...], tuple[tuple[st
     Returns:
         Holidays (sorted), the region of each store that is named, and the region of all other stores; all empty where
         no country is set.
-
-    Raises:
-        ConfigurationError: A country or a subdivision is not known.
     """
     main = settings.forecast.holidays
     if main.country is None:
@@ -55,10 +50,7 @@ def holidays_of(settings: Settings) -> tuple[tuple[Holiday, ...], tuple[tuple[st
 def _dates(country: str, subdivision: str | None, first: int, last: int) -> tuple[tuple[str, str], ...]:
     import holidays
 
-    try:
-        found = holidays.country_holidays(country, subdiv=subdivision, years=range(first, last + 1), language="en_US")
-    except NotImplementedError as error:
-        raise ConfigurationError(f"forecast.holidays: {country}-{subdivision or ''}: {error}") from error
+    found = holidays.country_holidays(country, subdiv=subdivision, years=range(first, last + 1), language="en_US")
     return tuple((day.isoformat(), name) for day, name in sorted(found.items()))
 
 
