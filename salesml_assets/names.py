@@ -26,6 +26,7 @@ TRAINING_FILE = "training.json"  # what an algorithm's asset found out: paramete
 COMPARISON_FILE, EVERYTHING_FILE, REPORT_FILE = "model_comparison.json", "comparison.json", "report.html"
 AB_TEST_FILE = "ab_test.json"  # the confidence sequence of the latest A/B test, day by day
 
+LOAD_JOB = "load_sales"  # loads months, and nothing that follows from them
 FULL_LOAD_TAG = "salesml/full_load"  # a run whose months are all that the source has
 STARTED_BY_TAG = "salesml/started_by"  # the command line, or a drift in words
 DRIFT_WEEK_TAG = "salesml/drift_week"  # a retrain that a drift started: the first day of the drift's week

@@ -9,7 +9,7 @@ import dagster as dg
 
 from salesml_assets.assets.errors import input_errors_are_final
 from salesml_assets.config.settings import Settings
-from salesml_assets.names import MONTHS_TAGS, RAW_SALES, SOURCE_FILE
+from salesml_assets.names import FULL_LOAD_TAG, LOAD_JOB, MONTHS_TAGS, PANEL, RAW_SALES, SOURCE_FILE
 from salesml_assets.quality.store_access import check_store
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Table
@@ -39,6 +39,12 @@ def months_of(context: dg.AssetExecutionContext) -> list[str] | None:
     return None if asked == every else asked
 
 
+def trains_models(context: dg.AssetExecutionContext) -> bool:
+    """Whether the run goes on to what models learn from."""
+    selected = context.run.asset_selection
+    return context.run.job_name != LOAD_JOB if selected is None else dg.AssetKey(PANEL) in selected
+
+
 def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The assets of the group, by settings."""
     months = monthly_partitions(settings)
@@ -63,7 +69,9 @@ def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         with input_errors_are_final():
             check_store(settings, settings.lake.root, "lake.root")
             check_store(settings, settings.sales.path, "sales.path")
-            summary = preflight(spark.session, settings, loaded)
+            # All months of the source are the whole source: the command line has looked at it already.
+            part = None if FULL_LOAD_TAG in context.run_tags else loaded
+            summary = preflight(spark.session, settings, part, trains=trains_models(context))
             delivered = with_month(read_source(spark.session, settings), settings, settings.today)
         rules = {rule.name: rule.description for rule in applicable_rules(delivered, settings)}
         facts = {"rows": summary.rows, "left_out": summary.left_out, "rules": rules}

@@ -7,10 +7,10 @@ import dagster as dg
 from salesml_assets.assets.ingestion import monthly_partitions
 from salesml_assets.automation.retries import RetryAfterErrors
 from salesml_assets.config.settings import ConfigurationError, Settings
-from salesml_assets.names import QUARANTINED_SALES, RAW_SALES, SALES, range_tags
+from salesml_assets.names import LOAD_JOB, QUARANTINED_SALES, RAW_SALES, SALES, range_tags
 from salesml_assets.runs.dagster_internals import is_valid_cron_string
 
-RETRAIN_JOB, LOAD_JOB = "retrain", "load_sales"
+RETRAIN_JOB = "retrain"
 MAX_RUNTIME_TAG = "dagster/max_runtime"  # seconds after which Dagster's run monitoring terminates a run
 
 

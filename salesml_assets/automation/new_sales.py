@@ -10,11 +10,11 @@ import dagster as dg
 from pydantic import BaseModel
 
 from salesml_assets.assets.ingestion import monthly_partitions
-from salesml_assets.automation.jobs import LOAD_JOB, partition_range_tags
+from salesml_assets.automation.jobs import partition_range_tags
 from salesml_assets.config.settings import Settings
 from salesml_assets.lake.facts import last_write
 from salesml_assets.lake.store import UNDATED, Lakehouse
-from salesml_assets.names import MONTHS_TAGS, RAW_SALES, range_tags
+from salesml_assets.names import LOAD_JOB, MONTHS_TAGS, RAW_SALES, range_tags
 from salesml_assets.quality.arrivals import Changes, FileState, list_source, scan_source
 
 INTERVAL_SECONDS = 30

@@ -176,7 +176,7 @@ def _history_notes(days: pd.DataFrame, settings: Settings) -> Iterator[Note]:
     isolated, frequency = isolated_start(days), settings.forecast.frequency
     history = days if isolated is None else days[days["date"] > pd.Timestamp(isolated.last)]
     first, last = history["date"].min().date(), history["date"].max().date()
-    short_history = _horizon_problem(first, last, settings)
+    short_history = horizon_problem(first, last, settings)
     if isolated is not None:
         yield _isolated_note(isolated, short_history)
     begins = daily_from(history)
@@ -232,7 +232,8 @@ def needed_steps(settings: Settings) -> int:
     return _needed(settings, settings.forecast.horizon)
 
 
-def _horizon_problem(first: dt.date, last: dt.date, settings: Settings) -> str | None:
+def horizon_problem(first: dt.date, last: dt.date, settings: Settings) -> str | None:
+    """Why a history of these days is too short for the horizon and the backtest; None if it is not."""
     weekly = settings.forecast.frequency.startswith("W")
     unit = "weeks" if weekly else "days"
     steps = (last - first).days // (7 if weekly else 1) + 1

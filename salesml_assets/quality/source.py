@@ -12,9 +12,11 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from salesml_assets.config.settings import ConfigurationError, Settings
+from salesml_assets.lake.store import Lakehouse
 from salesml_assets.quality.arrow_profile import TRIAL_ROWS, arrow_profile
 from salesml_assets.quality.files import file_stamps
-from salesml_assets.quality.findings import SourceSummary, judge_profile, needed_steps
+from salesml_assets.quality.findings import SourceSummary, horizon_problem, judge_profile, needed_steps
+from salesml_assets.quality.history import days_of_other_months
 from salesml_assets.quality.mapping import (
     MONTH,
     REASONS,
@@ -52,7 +54,9 @@ def read_source(spark: SparkSession, settings: Settings) -> DataFrame:
     return delivered if condition is None else delivered.where(condition)
 
 
-def preflight(spark: SparkSession, settings: Settings, months: Sequence[str] | None = None) -> SourceSummary:
+def preflight(
+    spark: SparkSession, settings: Settings, months: Sequence[str] | None = None, *, trains: bool = True
+) -> SourceSummary:
     """Checks that the settings work on the source.
 
     A second look of this process at the same files with the same settings gives the first one's answer: the command
@@ -62,7 +66,8 @@ def preflight(spark: SparkSession, settings: Settings, months: Sequence[str] | N
         spark: The session.
         settings: The settings.
         months: The months that are loaded, 'yyyy-MM'; default: the whole source. Rows of other months are not looked
-            at, and the length of the history is not judged.
+            at, and the history is that of these months and of the others in the lake.
+        trains: Whether models are trained after a load of `months`, so that their history has to be long enough.
 
     Raises:
         ConfigurationError: Something cannot work; the message names the key, what is wrong, and what there is.
@@ -76,8 +81,21 @@ def preflight(spark: SparkSession, settings: Settings, months: Sequence[str] | N
     if wrong:
         raise ConfigurationError(f"{wrong.key}: {wrong.text}")
     assert summary is not None
+    if months is not None:
+        if trains:
+            _check_partial_history(summary, months, settings)
+        return summary  # the lake may change before the next look
     _last_look = (seen, summary)
     return summary
+
+
+def _check_partial_history(summary: SourceSummary, months: Sequence[str], settings: Settings) -> None:
+    """Whether the loaded months are, with those in the lake, a history that is long enough."""
+    others = days_of_other_months(Lakehouse(settings.lake.root, settings.s3), months)
+    days = [day for day in (summary.first_date, summary.last_date, *(others or ())) if day is not None]
+    problem = horizon_problem(min(days), max(days), settings) if days else "there are no sales at all"
+    if problem:
+        raise ConfigurationError(f"forecast.horizon: {problem}; load earlier months, too: run without --since")
 
 
 _last_look: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], SourceSummary] | None = None

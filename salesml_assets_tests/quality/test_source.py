@@ -8,10 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 
 from salesml_assets.config.settings import ConfigurationError, Settings
+from salesml_assets.lake.store import Lakehouse
+from salesml_assets.quality.history import days_of_other_months
 from salesml_assets.quality.source import needed_steps, preflight, read_source
 
 FIRST = dt.date(2024, 1, 1)
@@ -130,3 +134,22 @@ def test_names_that_are_taken(spark: SparkSession, made: Callable[..., Settings]
     (tmp_path / "taken.csv").write_text("data_venda,produto,valor_total,_Month\n2024-01-01,p,1,x\n")
     with pytest.raises(ConfigurationError, match=r"^sales\.path: the source has a column '_month'"):
         read_source(spark, made(sales={"path": str(tmp_path / "taken.csv")}))
+
+
+def test_a_partial_load_is_judged_with_what_the_lake_has(spark: SparkSession, made: Callable[..., Settings]) -> None:
+    """100 days in four months; the last two alone are 40 days, and two weeks ahead need 70."""
+    settings, months = made(), ["2024-03", "2024-04"]
+    with pytest.raises(
+        ConfigurationError,
+        match=r"^forecast\.horizon: .*need 70 days of sales, there are 40 \(2024-03-01 to 2024-04-09\).*without --since",
+    ):
+        preflight(spark, settings, months)
+    assert preflight(spark, settings, months, trains=False).first_date == dt.date(2024, 3, 1)
+    days = [FIRST + dt.timedelta(number) for number in range(60)]
+    earlier = pd.DataFrame({"date": days, "month": [f"{day:%Y-%m}" for day in days]})
+    lake = Lakehouse(settings.lake.root)
+    write_deltalake(lake.path("sales"), earlier, partition_by="month")
+    assert days_of_other_months(lake, months) == (FIRST, FIRST + dt.timedelta(59))
+    summary = preflight(spark, settings, months)
+    assert (summary.first_date, summary.last_date) == (dt.date(2024, 3, 1), dt.date(2024, 4, 9))
+    assert days_of_other_months(lake, ["2024-01", "2024-02"]) is None

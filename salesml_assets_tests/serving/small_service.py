@@ -26,7 +26,9 @@ from salesml_assets.forecasting.model.bundle import Bundle, Calendar, write_bund
 from salesml_assets.forecasting.model.encoder import Encoder, PanelColumns
 from salesml_assets.forecasting.model.models import Baseline, Learned, Model
 from salesml_assets.forecasting.model.predict import forecast
+from salesml_assets.forecasting.model.profile import Profile
 from salesml_assets.forecasting.model.regressors import Trees
+from salesml_assets.forecasting.new_series import new_series
 from salesml_assets.forecasting.panel import PanelPlan, expand
 from salesml_assets.forecasting.production import version_row
 from salesml_assets.forecasting.recipe import Recipe
@@ -135,6 +137,13 @@ def bundle_of(model: Model, settings: Settings, cutoff: dt.date, version: int = 
     )
 
 
+def profile_of(series: pl.DataFrame, cutoff: dt.date) -> Profile:
+    """How new series of this shop sell."""
+    spec = FeatureSpec(numbers=("promo",), texts=("flyer",))
+    features = add_features(series, spec)
+    return new_series(lambda: [features], spec, cutoff - dt.timedelta(28)).profile(cutoff, HORIZON)
+
+
 def promote(settings: Settings, bundle: Bundle, folder: str | None = None) -> None:
     """Writes a bundle and its row of the table of production models.
 
@@ -178,7 +187,7 @@ def make_lake(settings: Settings) -> Bundle:
     panel = panel_of(series, settings)
     cutoff = series["ds"].max()
     assert isinstance(cutoff, dt.date)
-    bundle = bundle_of(fitted(panel), settings, cutoff)
+    bundle = replace(bundle_of(fitted(panel), settings, cutoff), profile=profile_of(series, cutoff))
     promote(settings, bundle)
     write_forecasts(settings, bundle, panel)
     drift = pl.DataFrame(

@@ -16,7 +16,7 @@ from salesml_assets.forecasting.model.explain import explained
 from salesml_assets.forecasting.versions import latest_version, read_version
 from salesml_assets.lake.files import Files
 from salesml_assets.lake.store import Lakehouse
-from salesml_assets.names import FORECASTS
+from salesml_assets.names import ENDED, FORECASTS, SHOP_PROFILE
 from salesml_assets.serving.book import VALUES
 from salesml_assets_tests.serving.small_service import (
     HORIZON,
@@ -68,7 +68,7 @@ def test_the_stored_history_gives_the_stored_forecasts_to_the_last_digit(client:
         assert {item["model"]} == set(rows["model"])
         assert item["model_version"] == 1
         assert {dt.date.fromisoformat(item["cutoff"])} == set(rows["cutoff"])
-    assert "short" in items[-1]["model"], "the last product is new"
+    assert items[-1]["model"] == SHOP_PROFILE, "the last product is new"
     assert any(step["yhat"] > 1 for item in items for step in item["steps"])
 
 
@@ -205,3 +205,22 @@ def test_a_wrong_field_is_named(client: TestClient, path: str, change: Any, fiel
     assert problem["errors"][0]["reason"]
     assert problem["request_id"] == answer.headers["x-request-id"]
     assert "Traceback" not in answer.text
+
+
+def test_zeros_before_the_first_sale_are_no_history(client: TestClient) -> None:
+    """A product that was listed for months and sold since five days is a new one."""
+    body = body_of(NAMES[-1:])
+    (series,) = body["series"]
+    first = dt.date.fromisoformat(min(row["ds"] for row in series["history"]))
+    listed = [{"ds": (first - dt.timedelta(n)).isoformat(), "y": 0.0} for n in range(1, 60)]
+    long = {"series": [series | {"history": [*listed, *series["history"]]}]}
+    assert client.post("/predict", json=long).json() == client.post("/predict", json=body).json()
+
+
+def test_a_product_that_stopped_selling_is_forecast_by_zero(client: TestClient) -> None:
+    days = [dt.date(2023, 1, 2) + dt.timedelta(n) for n in range(200)]
+    history = [{"ds": day.isoformat(), "y": 5.0 if number < 60 else 0.0} for number, day in enumerate(days)]
+    answer = client.post("/predict", json={"series": [{"keys": {"product": "gone"}, "history": history}]})
+    (item,) = answer.json()["items"]
+    assert item["model"] == ENDED
+    assert {step["yhat"] for step in item["steps"]} == {0.0}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ABSOLUTE = "reg:absoluteerror"
 TWEEDIE = "reg:tweedie"  # needs targets that are not negative
+NOTHING_SOLD = 1e-9
 MAX_BIN = 128
 
 
@@ -60,6 +61,7 @@ def _booster(sample: Sample, parameters: Parameters, seed: int) -> Trees:
     rest = dict(parameters)
     rounds = int(rest.pop("n_estimators"))
     tweedie = rest["objective"] == TWEEDIE
+    labels = sample.non_negative_labels if tweedie else sample.labels
     values: dict[str, Any] = {
         "tree_method": "hist",
         "max_bin": MAX_BIN,
@@ -67,11 +69,13 @@ def _booster(sample: Sample, parameters: Parameters, seed: int) -> Trees:
         "seed": seed,
         "verbosity": 0,
         **({"tweedie_variance_power": 1.2} if tweedie else {}),
+        # Its link is the logarithm: where nothing was sold, the mean it would start from has none.
+        **({"base_score": NOTHING_SOLD} if tweedie and not labels.any() else {}),
         **rest,
     }
     matrix = xgboost.QuantileDMatrix(
         sample.matrix,
-        sample.non_negative_labels if tweedie else sample.labels,
+        labels,
         weight=sample.weights,
         max_bin=MAX_BIN,
         nthread=1,
