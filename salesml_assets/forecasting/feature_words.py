@@ -16,7 +16,7 @@ from salesml_assets.forecasting.panel_features import (
     short_season_group,
 )
 
-RULES = "Rules: closed, too short or below zero"
+RULES = "Rules: closed, too short, ended or below zero"
 OTHER = "Other"
 KEYS = {"product": "Product", "store": "Store", "category": "Category"}
 # Parts of the calendar regression: label and group.

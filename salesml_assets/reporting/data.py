@@ -73,7 +73,8 @@ class DataQuality(TypedDict, total=False):
     """What became of the delivered rows, and what the series look like.
 
     `reasons` and `flags` count rows per rule; a row that broke several rules stands under each of them.
-    `short_series` are too short for the model and forecast by the algorithm named `fallback`.
+    `short_series` are too short for the model and forecast by what `fallback` names; `ended_series` stopped selling and
+    are forecast by zero.
     """
 
     delivered: int
@@ -89,6 +90,7 @@ class DataQuality(TypedDict, total=False):
     series: int
     closed_days: int
     short_series: int
+    ended_series: int
     fallback: str | None
 
 

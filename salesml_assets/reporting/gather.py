@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from salesml_assets.config.settings import Settings
 from salesml_assets.lake.aggregate import Partial, counted
 from salesml_assets.names import (
+    ENDED,
     EXPLANATIONS,
     FORECAST_ACCURACY,
     FORECASTS,
@@ -79,7 +80,7 @@ def report_data(
     since = actual["ds"].iloc[-SHOWN_STEPS:].iloc[0].date()
     algorithm = comparison.recipe.algorithm if winner not in settings.training.algorithms else winner
     target = settings.forecast.target
-    future, short = total_future(lake)
+    future, instead = total_future(lake)
     return ReportData(
         title=f"Sales forecast: {target} by {' × '.join(settings.forecast.series)}",
         source=settings.sales.path.rsplit("/", 1)[-1],
@@ -120,7 +121,8 @@ def report_data(
         total_backtest=comparison.daily[["fold", "ds", "yhat"]],
         total_future=total_intervals(actual, comparison.daily, future, non_negative=settings.forecast.non_negative),
         quality=quality_summary(lake, source)
-        | DataQuality(series=series, closed_days=int(actual["any_closed"].sum()), short_series=short),
+        | DataQuality(series=series, closed_days=int(actual["any_closed"].sum()))
+        | instead,
         checks=checks,
         lake_versions=lake_versions,
         started_by=started_by,
@@ -154,19 +156,20 @@ def total_actual(lake: Lakehouse) -> tuple[pd.DataFrame, int]:
     return _dated(totals), names.total().height
 
 
-def total_future(lake: Lakehouse) -> tuple[pd.DataFrame, int]:
-    """The sum of the forecasts by step, `ds, yhat, closed`, and how many series are too short for the model."""
-    yhat, short = pl.col("yhat"), pl.col("model").is_in(SHORT_SERIES)
+def total_future(lake: Lakehouse) -> tuple[pd.DataFrame, DataQuality]:
+    """The sum of the forecasts by step, `ds, yhat, closed`, and how many series were not forecast by the model."""
+    yhat, model = pl.col("yhat"), pl.col("model")
     steps = Partial(
         lambda rows: rows.group_by("ds", maintain_order=True).agg(yhat.sum(), pl.col("largest").max()),
         pl.DataFrame(schema={"ds": pl.Date, "yhat": pl.Float64, "largest": pl.Float64}),
     )
-    names = Partial(lambda rows: rows.unique(), pl.DataFrame(schema={"unique_id": pl.String}))
+    names = Partial(lambda rows: rows.unique(), pl.DataFrame(schema={"unique_id": pl.String, "model": pl.String}))
     for batch in lake.batches(FORECASTS, ["unique_id", "ds", "yhat", "model"]):
         steps.add(batch.group_by("ds", maintain_order=True).agg(yhat.sum(), yhat.max().alias("largest")))
-        names.add(batch.filter(short).select("unique_id").unique())
+        names.add(batch.filter(model.is_in([*SHORT_SERIES, ENDED])).select("unique_id", "model").unique())
     totals = steps.total().sort("ds").select("ds", "yhat", (pl.col("largest") == 0).alias("closed"))
-    return _dated(totals), names.total().height
+    short, ended = names.total().select(short=model.is_in(SHORT_SERIES).sum(), ended=(model == ENDED).sum()).row(0)
+    return _dated(totals), DataQuality(short_series=short, ended_series=ended)
 
 
 def _rows(lake: Lakehouse, name: str, columns: list[str], condition: pc.Expression) -> pd.DataFrame:

@@ -341,4 +341,6 @@ def quality_facts(data: ReportData) -> list[tuple[str, str]]:
                 number(quality["short_series"]) + (by if quality["short_series"] else ""),
             )
         )
+    if quality.get("ended_series"):
+        facts.append(("Series that stopped selling", f"{number(quality['ended_series'])}, forecast by zero"))
     return facts

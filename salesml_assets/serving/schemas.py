@@ -85,7 +85,7 @@ class SeriesForecast(BaseModel):
 
     series: str = Field(description="Name of the series: its keys joined by `/`.")
     arm: str | None = Field(None, description=_ARM)
-    model: str = Field(description="Algorithm, or the fallback of a series that is too short.")
+    model: str = Field(description="Algorithm, or what forecasts a series that is too short or that stopped selling.")
     model_version: int = Field(description="Version of the production model, or of the challenger.")
     cutoff: dt.date = Field(description="Last step that was known.")
     steps: list[Step] = Field(description="One entry per step, ascending.")

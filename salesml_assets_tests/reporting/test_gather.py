@@ -77,8 +77,8 @@ def test_totals_are_sums_over_all_series(lake: Lakehouse) -> None:
     assert actual["y"].fillna(-1.0).tolist() == [5.0, -1.0, 9.0]  # what is unknown of all is unknown
     assert actual["closed"].tolist() == [False, True, False]
     assert actual["any_closed"].tolist() == [False, True, True]
-    future, short = total_future(lake)
-    assert short == 1
+    future, instead = total_future(lake)
+    assert instead == {"short_series": 1, "ended_series": 0}
     assert future["yhat"].tolist() == [0.0, 5.0, 7.0]
     assert future["closed"].tolist() == [True, False, False]
 

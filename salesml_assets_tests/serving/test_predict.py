@@ -136,7 +136,7 @@ def test_contributions_add_up_to_the_forecast_and_are_in_words(client: TestClien
             groups |= {entry["group"] for entry in step["contributions"]}
     assert groups >= {"Recent level", "Weekday", "Time of the year", "Size of the series", "Product", "Planned: promo"}
     assert "Other" not in groups
-    assert "Rules: closed, too short or below zero" in groups
+    assert "Rules: closed, too short, ended or below zero" in groups
 
 
 def test_the_service_explains_with_the_numbers_of_the_batch_run(client: TestClient, made_lake: Path) -> None:
