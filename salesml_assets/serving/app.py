@@ -207,8 +207,8 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
         as_of: Annotated[
             Day | None, Query(description="The forecasts as they were known on this day; default: the latest.")
         ] = None,
-        wanted: ArmWanted = None,
-        key: RoutingKey = None,
+        wanted: ArmWanted = "",
+        key: RoutingKey = "",
     ) -> Response:
         stored, route = _stored(state), Route(state, share, wanted, key)
         if as_of is None:
@@ -241,8 +241,8 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
         ] = PAGE,
         cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
         horizon: Annotated[int | None, Query(ge=1, le=366, description="Steps at most; default: all.")] = None,
-        wanted: ArmWanted = None,
-        key: RoutingKey = None,
+        wanted: ArmWanted = "",
+        key: RoutingKey = "",
     ) -> Response:
         stored, route = _stored(state), Route(state, share, wanted, key)
         book = stored.book
@@ -279,7 +279,7 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
         openapi_extra=_BODY | _KEY,
         summary="Forecasts of series with the history and the plans in the request",
     )
-    async def predict(http: Request, wanted: ArmWanted = None, key: RoutingKey = None) -> Response:
+    async def predict(http: Request, wanted: ArmWanted = "", key: RoutingKey = "") -> Response:
         request, model = await _prediction_request(http), _model(state)
         return _json(await by_arms(predictions, http, request, model, Route(state, share, wanted, key)))
 
@@ -291,7 +291,7 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
         openapi_extra=_BODY | _KEY,
         summary="What drives these forecasts: shares in words that add up",
     )
-    async def explain(http: Request, wanted: ArmWanted = None, key: RoutingKey = None) -> Response:
+    async def explain(http: Request, wanted: ArmWanted = "", key: RoutingKey = "") -> Response:
         request, model = await _prediction_request(http), _model(state)
         return _json(await by_arms(explanations, http, request, model, Route(state, share, wanted, key)))
 

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
     from salesml_assets.serving.state import Challenger, State
 
 ARM_HEADER, KEY_HEADER = "X-Arm", "X-Routing-Key"
+# Without a value they are empty: headers that may be null are described in a way that few clients understand.
 ArmWanted = Annotated[
-    Literal["champion", "challenger"] | None,
+    Literal["", "champion", "challenger"],
     Header(alias=ARM_HEADER, description="The model that shall answer, for tests; default: by the test's shares."),
 ]
 RoutingKey = Annotated[
-    str | None,
+    str,
     Header(
         alias=KEY_HEADER,
-        max_length=500,
+        max_length=200,
         description="A name of the caller: during an A/B test all answers to it come from one model. Default: each "
         "series has its model.",
     ),
@@ -58,14 +59,14 @@ class Route:
     Args:
         state: What the process answers with.
         share: Share of the keys that get the challenger.
-        wanted: The arm that the caller asks for.
-        key: The caller's key.
+        wanted: The arm that the caller asks for; empty: none.
+        key: The caller's key; empty: none.
 
     Raises:
         ProblemError: The caller asks for a challenger, and there is none.
     """
 
-    def __init__(self, state: State, share: float, wanted: str | None, key: str | None) -> None:
+    def __init__(self, state: State, share: float, wanted: str, key: str) -> None:
         self.challenger: Challenger | None = state.challenger
         if wanted == CHALLENGER and self.challenger is None:
             raise invalid(ARM_HEADER, "no challenger is being tested")
@@ -75,9 +76,7 @@ class Route:
         """The arm of a series in this request."""
         if self.challenger is None:
             return CHAMPION
-        if self._wanted is not None:
-            return self._wanted
-        return arm_of(self._key if self._key is not None else series, self.challenger.salt, self._share)
+        return self._wanted or arm_of(self._key or series, self.challenger.salt, self._share)
 
     def note(
         self, scope: Scope, arms: Sequence[str], items: Sequence[dict[str, Any]], versions: dict[str, int], stored: bool
