@@ -8,7 +8,7 @@ SETUP = $(if $(PYTHON),$(PYTHON) tools/setup.py,$(error There is no Python 3.11 
 	install one, or name it with `make PYTHON=/path/to/python3`))
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test check docs benchmark format lock setup setup-dev clean
+.PHONY: help run ui notebook test check docs benchmark format lock setup setup-dev clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ run: setup  ## Materialize the whole graph with the settings of salesml.yaml (AR
 
 ui: setup  ## Open the Dagster UI on the same state
 	@$(BIN)/salesml ui $(ARGS)
+
+notebook: setup  ## Run the validation notebook on the current results (ARGS=FOLDER for another place)
+	@$(BIN)/salesml notebook $(ARGS)
 
 test: setup-dev  ## Run all tests (ARGS='-k name' for a selection, ARGS='-n 0' without parallel workers)
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)

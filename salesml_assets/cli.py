@@ -164,6 +164,25 @@ def explain(
 
 
 @app.command()
+def notebook(
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the executed notebook and its page.")] = Path(
+        ".salesml/notebook"
+    ),
+) -> None:
+    """Run the validation notebook on the current results, without Spark."""
+    from salesml_assets.names import NOTEBOOK_FILES
+    from salesml_assets.reporting.notebook import execute_notebook
+
+    folder = out.absolute()
+    enter_project()
+    made = execute_notebook(load_settings())
+    folder.mkdir(parents=True, exist_ok=True)
+    for content, name in zip((made.html, made.notebook), NOTEBOOK_FILES, strict=True):
+        (folder / name).write_text(content, encoding="utf-8")
+        typer.echo(folder / name)
+
+
+@app.command()
 def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 3000) -> None:
     """Open the Dagster UI on the state of this project; ends with Ctrl-C."""
     import dagster as dg

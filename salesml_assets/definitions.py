@@ -12,6 +12,7 @@ from salesml_assets.assets.monitoring import monitoring_assets
 from salesml_assets.assets.production import production_assets
 from salesml_assets.assets.registry import registry_assets
 from salesml_assets.assets.report import report_assets
+from salesml_assets.assets.validation_notebook import notebook_assets
 from salesml_assets.automation.clean_up import clean_up_job, weekly_clean_up
 from salesml_assets.automation.drift_retrain import drift_sensor
 from salesml_assets.automation.jobs import load_job, retrain_job, weekly_schedule
@@ -20,6 +21,7 @@ from salesml_assets.automation.policies import refresh_sensor, with_policies
 from salesml_assets.checks import all_checks
 from salesml_assets.config.loading import load_settings
 from salesml_assets.config.settings import Settings
+from salesml_assets.guide.apply import with_guide
 from salesml_assets.notifications.sensors import notification_sensors
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import DeltaIOManager, Lake
@@ -42,10 +44,11 @@ def definitions(settings: Settings) -> dg.Definitions:
         *registry_assets(settings),
         *explanation_assets(settings),
         *report_assets(settings),
+        *notebook_assets(settings),
         *monitoring_assets(settings),
     ]
     return dg.Definitions(
-        assets=with_policies(assets, settings),
+        assets=with_guide(with_policies(assets, settings), settings),
         asset_checks=all_checks(settings),
         jobs=[retrain_job(settings), load_job(settings), clean_up_job(assets, settings)],
         schedules=[weekly_schedule(settings), weekly_clean_up(settings)],

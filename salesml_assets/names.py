@@ -4,7 +4,8 @@ from __future__ import annotations
 
 RAW_SALES, SALES, QUARANTINED_SALES, SALES_SERIES = "raw_sales", "sales", "quarantined_sales", "sales_series"
 FEATURES, POOLED_CALENDAR, PANEL = "features", "pooled_calendar", "panel"
-MODEL_COMPARISON, EXPLANATIONS, REPORT = "model_comparison", "explanations", "report"
+MODEL_COMPARISON, EXPLANATIONS = "model_comparison", "explanations"
+REPORT, VALIDATION_NOTEBOOK = "report", "validation_notebook"
 PRODUCTION_MODEL, MODEL_REGISTRY, FORECASTS = "production_model", "model_registry", "forecasts"
 FORECAST_ACCURACY, DRIFT_REPORT = "forecast_accuracy", "drift_report"
 CHALLENGER_MODEL, CHALLENGER_FORECASTS, AB_TEST_REPORT = "challenger_model", "challenger_forecasts", "ab_test_report"
@@ -25,6 +26,7 @@ SPARK_MODEL_FOLDER = "spark_model"  # of a production model: MLlib's own form, w
 TRAINING_FILE = "training.json"  # what an algorithm's asset found out: parameters, rows, seconds, importance
 COMPARISON_FILE, EVERYTHING_FILE, REPORT_FILE = "model_comparison.json", "comparison.json", "report.html"
 AB_TEST_FILE = "ab_test.json"  # the confidence sequence of the latest A/B test, day by day
+NOTEBOOK_FILES = ("model_validation.html", "model_validation.ipynb")
 
 LOAD_JOB = "load_sales"  # loads months, and nothing that follows from them
 FULL_LOAD_TAG = "salesml/full_load"  # a run whose months are all that the source has

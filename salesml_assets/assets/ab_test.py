@@ -8,7 +8,6 @@ from typing import Any
 import dagster as dg
 
 from salesml_assets.assets import monitoring, production
-from salesml_assets.assets.evaluation import latest_comparison
 from salesml_assets.config.settings import Settings
 from salesml_assets.names import (
     AB_TEST_FILE,
@@ -21,6 +20,7 @@ from salesml_assets.names import (
     PRODUCTION_MODEL,
     SALES_SERIES,
 )
+from salesml_assets.reporting.results import latest_comparison
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Lake, Table
 from salesml_assets.resources.training import Training

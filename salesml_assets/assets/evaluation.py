@@ -12,6 +12,7 @@ from salesml_assets.lake.store import Lakehouse
 from salesml_assets.names import (
     COMPARISON_FILE,
     EVERYTHING_FILE,
+    FEATURES,
     MODEL_COMPARISON,
     MODELS_FOLDER,
     PANEL,
@@ -25,6 +26,7 @@ from salesml_assets.resources.training import Training
 if TYPE_CHECKING:
     from salesml_assets.forecasting.batches import Batches
     from salesml_assets.forecasting.comparison import Comparison
+    from salesml_assets.forecasting.model.bundle import Bundle
 
 GROUP = "evaluation"
 
@@ -38,7 +40,7 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         group_name=GROUP,
         kinds={"polars", "scipy", "deltalake"},
         io_manager_key="lake",
-        deps=[*algorithms, PANEL, SALES_SERIES],
+        deps=[*algorithms, FEATURES, PANEL, SALES_SERIES],
         description="Error of every algorithm by fold, horizon and segment, and which one serves.",
     )
     def model_comparison(
@@ -46,7 +48,9 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     ) -> dg.Output[Table]:
         from salesml_assets.forecasting.business import average_prices
         from salesml_assets.forecasting.comparison import compare, comparison_json
+        from salesml_assets.forecasting.model.bundle import BundleError
         from salesml_assets.forecasting.production import champion_predictions, champion_recipe
+        from salesml_assets.forecasting.stability import backtest_changes
 
         lake = tables.tables
         runs = {name: training_facts(lake, files, name) for name in algorithms}
@@ -59,7 +63,11 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         priced = settings.forecast.target == "quantity" and "revenue" in lake.columns(SALES_SERIES)
         prices = average_prices(_rows_of(lake, SALES_SERIES)) if priced else None
         predictions = {name: _rows_of(lake, name) for name in algorithms}
-        comparison = compare(predictions, settings, runs, champion, champion_rows, prices)
+        try:
+            changes = backtest_changes(lake, {name: backtest_bundle(lake, files, name) for name in algorithms})
+        except BundleError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        comparison = compare(predictions, settings, runs, champion, champion_rows, prices, changes)
         summary = comparison_json(comparison)
         path = files.write(
             json.dumps(summary, indent=2, sort_keys=True), MODEL_COMPARISON, context.run.run_id, COMPARISON_FILE
@@ -69,6 +77,7 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             "models": dg.JsonMetadataValue(comparison.table()),
             "decision": comparison.decision.reason,
             "winner": comparison.decision.winner,
+            **_plotted(comparison),
             "model_comparison.json": dg.PathMetadataValue(path),
         }
         return dg.Output(comparison.metrics, metadata=metadata)
@@ -76,21 +85,18 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     return [model_comparison]
 
 
-def latest_comparison(lake: Lakehouse, files: FileStore) -> "Comparison":
-    """The latest comparison with its decision.
-
-    Args:
-        lake: The lake; its table of metrics names the run that compared.
-        files: The files of that run.
-
-    Raises:
-        LakeError: There is none.
-        FileNotFoundError: Its file is gone.
-    """
-    from salesml_assets.forecasting.comparison import Comparison
-
-    run = run_of_table(lake, MODEL_COMPARISON)
-    return Comparison.from_json(files.read_text(MODEL_COMPARISON, run, EVERYTHING_FILE))
+def _plotted(comparison: "Comparison") -> dict[str, float]:
+    """The winner's figures, which the UI plots over time."""
+    names = {
+        "wape": "WAPE",
+        "bias": "bias",
+        "coverage80": "coverage of the 80 % interval",
+        "change": "change (stability)",
+    }
+    rows = comparison.metrics
+    rows = rows[(rows["algorithm"] == comparison.decision.winner) & (rows["dimension"] == "total")].dropna()
+    values = dict(zip(rows["metric"], rows["value"], strict=True))
+    return {label: float(values[metric]) for metric, label in names.items() if metric in values}
 
 
 def training_facts(lake: Lakehouse, files: FileStore, name: str) -> dict[str, object]:
@@ -120,6 +126,24 @@ def training_facts(lake: Lakehouse, files: FileStore, name: str) -> dict[str, ob
         "seconds": facts["training_seconds"],
         "importance": facts["importance"],
     }
+
+
+def backtest_bundle(lake: Lakehouse, files: FileStore, name: str) -> "Bundle":
+    """The model of an algorithm's latest backtest origin.
+
+    Args:
+        lake: The lake; the algorithm's table names the run that trained.
+        files: The files of that run.
+        name: Name of the algorithm.
+
+    Raises:
+        LakeError: There is no such table.
+        BundleError: Its bundle is missing or was changed.
+    """
+    from salesml_assets.forecasting.model.bundle import read_bundle
+
+    folder = (MODELS_FOLDER, run_of_table(lake, name), name)
+    return read_bundle(partial(files.read, *folder), files.path(*folder))
 
 
 def _rows_of(lake: Lakehouse, name: str) -> "Batches":

@@ -1,20 +1,15 @@
 """Why the forecasts are what they are."""
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
-from salesml_assets.assets.evaluation import GROUP, latest_comparison
+from salesml_assets.assets.evaluation import GROUP, backtest_bundle
 from salesml_assets.config.settings import Settings
-from salesml_assets.lake.facts import run_of_table
-from salesml_assets.lake.store import Lakehouse
-from salesml_assets.names import EXPLANATIONS, FORECASTS, MODELS_FOLDER, PANEL, PRODUCTION_MODEL
+from salesml_assets.names import EXPLANATIONS, FORECASTS, PANEL, PRODUCTION_MODEL
+from salesml_assets.reporting.results import latest_comparison
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Lake, Table
-
-if TYPE_CHECKING:
-    from salesml_assets.forecasting.model.bundle import Bundle
 
 
 def explanation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -61,21 +56,3 @@ def explanation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         return dg.Output(table, metadata=metadata)
 
     return [explanations]
-
-
-def backtest_bundle(lake: Lakehouse, files: FileStore, name: str) -> "Bundle":
-    """The model of an algorithm's latest backtest origin.
-
-    Args:
-        lake: The lake; the algorithm's table names the run that trained.
-        files: The files of that run.
-        name: Name of the algorithm.
-
-    Raises:
-        LakeError: There is no such table.
-        BundleError: Its bundle is missing or was changed.
-    """
-    from salesml_assets.forecasting.model.bundle import read_bundle
-
-    folder = (MODELS_FOLDER, run_of_table(lake, name), name)
-    return read_bundle(partial(files.read, *folder), files.path(*folder))

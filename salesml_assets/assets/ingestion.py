@@ -9,7 +9,7 @@ import dagster as dg
 
 from salesml_assets.assets.errors import input_errors_are_final
 from salesml_assets.config.settings import Settings
-from salesml_assets.names import FULL_LOAD_TAG, LOAD_JOB, MONTHS_TAGS, PANEL, RAW_SALES, SOURCE_FILE
+from salesml_assets.names import FULL_LOAD_TAG, LOAD_JOB, MONTHS_TAGS, PANEL, RAW_SALES, SALES, SOURCE_FILE
 from salesml_assets.quality.store_access import check_store
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Table
@@ -150,7 +150,19 @@ def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             "step ends on": "day" if calendar.week_end is None else WEEKDAYS[calendar.week_end],
             "closed weekdays": [WEEKDAYS[day] for day in calendar.closed_weekdays],
             "closed days": [str(day) for day in calendar.closed_days],
+            "dagster/column_lineage": _series_lineage(settings),
         }
         return dg.Output(series, metadata=metadata)
 
     return [raw_sales, sort_rows, sales_series]
+
+
+def _series_lineage(settings: Settings) -> dg.TableColumnLineage:
+    """Columns of the series and the columns of the accepted sales that they are made of."""
+    keys: list[str] = list(settings.forecast.series)
+    parts = {"ds": ["date"], "y": [str(settings.forecast.target)], "quantity": ["quantity"], "revenue": ["revenue"]}
+    parts |= {"unique_id": keys} | {key: [key] for key in keys}
+    sales = dg.AssetKey(SALES)
+    return dg.TableColumnLineage(
+        {name: [dg.TableColumnDep(sales, column) for column in columns] for name, columns in parts.items()}
+    )

@@ -64,6 +64,7 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             "learned until the week": f"{inputs.trained_until:%Y-%m-%d}",
             "model version": newest.version,
             "tests": len(table),
+            "tests that found drift": int(table["drifted"].sum()),
             "drifted": ", ".join(drifted) or "none",
             "summary": dg.MarkdownMetadataValue(lines),
         }

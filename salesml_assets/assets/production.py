@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from salesml_assets.assets.evaluation import latest_comparison
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.algorithms import ALGORITHMS
 from salesml_assets.names import (
@@ -21,6 +20,7 @@ from salesml_assets.names import (
     SALES_SERIES,
     SPARK_MODEL_FOLDER,
 )
+from salesml_assets.reporting.results import latest_comparison
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Lake, Table
 from salesml_assets.resources.training import Training

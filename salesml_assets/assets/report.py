@@ -1,18 +1,15 @@
 """The report that people look at."""
 
-import json
-from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from salesml_assets.assets.evaluation import GROUP, latest_comparison
+from salesml_assets.assets.evaluation import GROUP
 from salesml_assets.checks import all_checks
 from salesml_assets.config.settings import Settings
-from salesml_assets.lake.facts import last_write, run_of_table
+from salesml_assets.lake.facts import last_write
 from salesml_assets.lake.store import Lakehouse
 from salesml_assets.names import (
-    AB_TEST_FILE,
     AB_TEST_REPORT,
     DRIFT_WEEK_TAG,
     EXPLANATIONS,
@@ -21,11 +18,9 @@ from salesml_assets.names import (
     MODEL_COMPARISON,
     PRODUCTION_MODEL,
     QUARANTINED_SALES,
-    RAW_SALES,
     REPORT,
     REPORT_FILE,
     SALES_SERIES,
-    SOURCE_FILE,
     STARTED_BY_TAG,
 )
 from salesml_assets.resources.files import FileStore
@@ -35,9 +30,6 @@ from salesml_assets.runs.usage import usage_of_run
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from salesml_assets.reporting.data import ABTest
-    from salesml_assets.reporting.gather import Source
 
 SHOWN = (
     QUARANTINED_SALES, SALES_SERIES, MODEL_COMPARISON, PRODUCTION_MODEL, FORECASTS, FORECAST_ACCURACY, EXPLANATIONS,
@@ -57,31 +49,15 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         description="One HTML file: which model serves and why, its errors, its forecasts, the quality of the data.",
     )
     def report(context: dg.AssetExecutionContext, tables: Lake, files: FileStore) -> dg.MaterializeResult:
-        from salesml_assets.forecasting.model.bundle import read_about
-        from salesml_assets.forecasting.versions import latest_version
         from salesml_assets.reporting.encode import figure_markdown
         from salesml_assets.reporting.figures import pictures
-        from salesml_assets.reporting.gather import report_data
         from salesml_assets.reporting.html import render_report
         from salesml_assets.reporting.markdown import summary_markdown
+        from salesml_assets.reporting.results import current_results
 
         lake = tables.tables
-        newest = latest_version(lake)
-        if newest is None:
-            raise dg.Failure(f"there is no production model yet: materialize {PRODUCTION_MODEL} first")
-        about = read_about(partial(files.read, PRODUCTION_MODEL, newest.folder), newest.path)
-        data = report_data(
-            latest_comparison(lake, files),
-            lake,
-            settings,
-            version=newest.version,
-            importance=about["importance"],
-            source=source_facts(lake, files),
-            checks=latest_checks(context.instance, lake, settings, context.run.run_id),
-            lake_versions=about["lake_versions"],
-            started_by=started_by(context.instance, lake),
-            ab_test=latest_ab_test(lake, files) if settings.tests_challengers else None,
-        )
+        checks = latest_checks(context.instance, lake, settings, context.run.run_id)
+        data = current_results(lake, files, settings, checks, started_by(context.instance, lake))
         drawn = pictures(data)
         page = render_report(data, drawn)
         path = files.write(page, REPORT, context.run.run_id, REPORT_FILE)
@@ -97,28 +73,6 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         )
 
     return [report]
-
-
-def latest_ab_test(lake: Lakehouse, files: FileStore) -> "ABTest | None":
-    """The latest A/B test; None before the first one."""
-    import pandas as pd
-
-    rows = lake.read_polars(AB_TEST_REPORT).sort("test") if lake.exists(AB_TEST_REPORT) else None
-    if rows is None or rows.is_empty():
-        return None
-    row = rows.row(-1, named=True)
-    looks = json.loads(files.read_text(AB_TEST_REPORT, row["run_id"], AB_TEST_FILE))["looks"]
-    test: ABTest = {**row, "looks": pd.DataFrame(looks, columns=["ds", "difference", "low", "high", "wape"])}  # type: ignore[typeddict-item]
-    return test
-
-
-def source_facts(lake: Lakehouse, files: FileStore) -> "Source":
-    """What the run that loaded the raw sales noted of them; nothing where an earlier release loaded them."""
-    run = run_of_table(lake, RAW_SALES)
-    if SOURCE_FILE not in files.list(RAW_SALES, run):
-        return {}
-    facts: Source = json.loads(files.read_text(RAW_SALES, run, SOURCE_FILE))
-    return facts
 
 
 def started_by(instance: dg.DagsterInstance, lake: Lakehouse) -> str | None:

@@ -8,6 +8,7 @@ import dagster as dg
 import polars as pl
 
 from salesml_assets.config.settings import Settings
+from salesml_assets.guide.next_steps import check_advice
 from salesml_assets.lake.store import Lakehouse
 from salesml_assets.resources.lake import Lake
 
@@ -61,7 +62,7 @@ def table_checks(
         blocking: Checks that stop what comes after, if they fail with severity ERROR.
     """
     specs = [
-        dg.AssetCheckSpec(name, asset=asset, description=text, blocking=name in blocking)
+        dg.AssetCheckSpec(name, asset=asset, description=_advised(text, name), blocking=name in blocking)
         for name, text in checks.items()
     ]
 
@@ -70,6 +71,11 @@ def table_checks(
         yield from results(measure(tables.tables, settings), asset)
 
     return check
+
+
+def _advised(text: str, check: str) -> str:
+    advice = check_advice(check)
+    return f"{text} {advice}" if advice else text
 
 
 def results(findings: Iterator[Finding], asset: str) -> Iterator[dg.AssetCheckResult]:

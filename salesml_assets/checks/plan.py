@@ -6,6 +6,7 @@ import dagster as dg
 
 from salesml_assets.checks.base import ERROR, WARN, Finding, results
 from salesml_assets.config.settings import Settings
+from salesml_assets.guide.next_steps import check_advice
 from salesml_assets.names import SALES_SERIES
 from salesml_assets.resources.lake import Lake
 
@@ -16,7 +17,7 @@ def plan_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The check of the planned values, if there are any; it reads them with Spark, as `sales_series` does."""
     if settings.forecast.known_future.path is None:
         return []
-    text = "The planned values cover the days that are forecast."
+    text = f"The planned values cover the days that are forecast. {check_advice(PLAN_CHECK)}"
     spec = dg.AssetCheckSpec(PLAN_CHECK, asset=SALES_SERIES, description=text, blocking=True)
 
     @dg.multi_asset_check(name=f"check_{SALES_SERIES}_plan", specs=[spec])

@@ -386,6 +386,22 @@ class NotificationSettings(Section):
     ui_url: str = Field("http://127.0.0.1:3000", description="Address of the Dagster UI, for links.")
 
 
+class CatalogSettings(Section):
+    """What the UI says about the assets."""
+
+    owners: list[str] = Field(
+        default_factory=list, description="Owners of all assets: e-mail addresses, or `team:` and a name."
+    )
+
+    @field_validator("owners")
+    @classmethod
+    def _known_form(cls, value: list[str]) -> list[str]:
+        for owner in value:
+            if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+|team:[\w-]+", owner):
+                raise ValueError(f"{owner!r} is neither an e-mail address nor `team:` and a name")
+        return value
+
+
 class ServingSettings(Section):
     """The prediction service; its API key comes from the environment only."""
 
@@ -431,6 +447,7 @@ class Settings(BaseSettings):
     freshness: FreshnessSettings = Field(default_factory=FreshnessSettings, description="When an asset is stale.")
     notifications: NotificationSettings = Field(default_factory=NotificationSettings, description="Mails and Slack.")
 
+    catalog: CatalogSettings = Field(default_factory=CatalogSettings, description="The UI's catalog of assets.")
     serving: ServingSettings = Field(default_factory=ServingSettings, description="The prediction service.")
 
     @classmethod

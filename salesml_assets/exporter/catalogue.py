@@ -170,6 +170,10 @@ METRICS = (
         ("algorithm",),
     ),
     Metric(
+        MODEL_COMPARISON, "gauge", "salesml_backtest_change_ratio",
+        "Change of the algorithm's forecasts for the same day from one weekly origin to the next.", ("algorithm",),
+    ),
+    Metric(
         DRIFT_REPORT, "gauge", "salesml_drift_tests", "Tests in the latest evaluation of drift.", ("kind",)
     ),
     Metric(DRIFT_REPORT, "gauge", "salesml_drift_tests_drifted", "Those of them that found drift.", ("kind",)),
@@ -200,6 +204,10 @@ METRICS = (
     Metric(
         FORECAST_ACCURACY, "gauge", "salesml_forecast_error_reduction_ratio",
         "1 - WAPE / the baseline's WAPE; below 0 the baseline was better.", ("horizon_bucket",),
+    ),
+    Metric(
+        FORECAST_ACCURACY, "gauge", "salesml_forecast_change_ratio",
+        "Change from the forecasts before them for the same days; absent where there were none.", ("horizon_bucket",),
     ),
     Metric(
         SCRAPE, "gauge", "salesml_source_up", "1 if the source could be read in this scrape, else 0.", ("source",)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from salesml_assets.exporter.families import Families
 from salesml_assets.exporter.tables import CachedTable, business_now, unix_seconds
+from salesml_assets.forecasting.stability import CHANGE
 from salesml_assets.names import MODEL_COMPARISON, PRODUCTION_MODEL
 
 if TYPE_CHECKING:
@@ -49,21 +50,25 @@ class ModelReader:
 
 
 class ComparisonReader:
-    """Reads the WAPE of the algorithms in the latest comparison, and the coverage of the winner's intervals.
+    """Reads WAPE and stability of the algorithms in the latest comparison, and the coverage of the winner's intervals.
 
     Args:
         lake: The lake.
     """
 
     def __init__(self, lake: Lakehouse) -> None:
-        self._table = CachedTable(lake, MODEL_COMPARISON, METRIC_COLUMNS, [("metric", "in", ["wape", *COVERAGES])])
+        kinds = ["wape", CHANGE, *COVERAGES]
+        self._table = CachedTable(lake, MODEL_COMPARISON, METRIC_COLUMNS, [("metric", "in", kinds)])
         self._models = CachedTable(lake, PRODUCTION_MODEL, MODEL_COLUMNS)
 
     def read(self, families: Families) -> None:
-        """WAPE of each algorithm; WAPE by horizon and coverage of the production model."""
+        """WAPE and change of each algorithm; WAPE by horizon and coverage of the production model."""
         rows = self._table.present_rows(families)
         if rows is None:
             return
+        changes = rows[(rows["metric"] == CHANGE) & (rows["dimension"] == "total")]
+        for row in changes.to_dict("records"):
+            families.add("salesml_backtest_change_ratio", row["value"], algorithm=row["algorithm"])
         wapes = rows[rows["metric"] == "wape"]
         for row in wapes[wapes["dimension"] == "total"].to_dict("records"):
             families.add("salesml_backtest_wape_ratio", row["value"], algorithm=row["algorithm"])

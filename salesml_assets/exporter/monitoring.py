@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from salesml_assets.lake.store import Lakehouse
 
 DRIFT_COLUMNS = ("evaluated_at", "kind", "effect", "min_effect", "drifted", "model_version")
-ACCURACY_COLUMNS = ("week", "horizon_bucket", "wape", "bias", "volume", "baseline_wape")
+ACCURACY_COLUMNS = ("week", "horizon_bucket", "wape", "bias", "volume", "baseline_wape", "change")
 
 
 class DriftReader:
@@ -70,6 +70,7 @@ class AccuracyReader:
             families.add("salesml_forecast_volume", float(latest["volume"].sum()), **labels)
             families.add("salesml_forecast_bias_ratio", _by_volume(latest, "bias"), **labels)
             families.add("salesml_forecast_error_reduction_ratio", _error_reduction(latest), **labels)
+            families.add("salesml_forecast_change_ratio", _by_volume(latest, "change"), **labels)
 
 
 def _by_volume(rows: pd.DataFrame, column: str) -> float | None:

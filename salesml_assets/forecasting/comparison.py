@@ -31,8 +31,8 @@ from salesml_assets.forecasting.scan import Scan, scan
 
 # The champion's recipe where its parameters are not those that the same algorithm was just tuned to.
 CHAMPION = "champion"
-JSON_METRICS = ("rmse", "mae", "r2", "wape", "bias", "rmsse", "coverage80", "coverage95")
-TABLE_METRICS = ("wape", "rmse", "mae", "r2", "bias", "rmsse", "coverage80", "coverage95")
+JSON_METRICS = ("rmse", "mae", "r2", "wape", "bias", "rmsse", "coverage80", "coverage95", "change")
+TABLE_METRICS = ("wape", "rmse", "mae", "r2", "bias", "rmsse", "coverage80", "coverage95", "change")
 DATES = ("ds", "origin", "first", "last")
 Run = Mapping[str, Any]
 
@@ -42,7 +42,8 @@ class Comparison:
     """The result of comparing the algorithms.
 
     Attributes:
-        metrics: Long table: `algorithm, dimension, segment, metric, value`; `coverage80` and `coverage95` included.
+        metrics: Long table: `algorithm, dimension, segment, metric, value`; `coverage80`, `coverage95`
+            and `change` included.
         coverage: `algorithm, dimension, segment, level, coverage, width, rows` of all algorithms' intervals.
         decision: The promotion decision.
         recipes: Algorithm and parameters behind each name of the metrics.
@@ -145,6 +146,7 @@ def compare(
     champion: Recipe | None = None,
     champion_predictions: Batches | None = None,
     prices: pl.DataFrame | None = None,
+    changes: pd.DataFrame | None = None,
 ) -> Comparison:
     """Compares the backtests of all algorithms and decides which recipe serves.
 
@@ -160,6 +162,7 @@ def compare(
             takes part under the name `champion`.
         prices: `unique_id`, `price` (`business.average_prices`): the value of the error in money, where the target
             is a quantity.
+        changes: Stability of the forecasts (`stability.backtest_changes`), to stand with the metrics.
 
     Raises:
         ValueError: Rows differ between algorithms, predictions are not finite numbers, or the seasonal naive or
@@ -190,7 +193,7 @@ def compare(
     best, worst = best_and_worst_series(scans[winner].series)
     edges, counts = residual_histogram(parts[winner])
     return Comparison(
-        metrics=sorted_long(pd.concat([metrics, _coverage_metrics(coverage)])),
+        metrics=sorted_long(pd.concat([metrics, _coverage_metrics(coverage), *([] if changes is None else [changes])])),
         coverage=coverage,
         decision=decision,
         recipes=recipes,
@@ -229,8 +232,8 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
 
     Returns:
         Per algorithm `rmse`, `mae`, `r2`, `best_params`, and alongside them `wape`, `bias`, `rmsse`, `coverage80`,
-        `coverage95`, `seconds`, `rows` (of training); under `_decision` the promotion decision, under `_folds` the
-        scored folds. Undefined values are null.
+        `coverage95`, `change`, `seconds`, `rows` (of training); under `_decision` the promotion decision, under
+        `_folds` the scored folds. Undefined values are null.
     """
     result: dict[str, Any] = {}
     for name, values in comparison._totals().items():

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from salesml_assets.config.settings import HISTORY_DAYS
 from salesml_assets.forecasting.draws import uniform
 from salesml_assets.forecasting.metrics import horizon_bucket
+from salesml_assets.forecasting.stability import change_sums
 from salesml_assets.lake.facts import written_versions
 from salesml_assets.names import FORECASTS, SALES_SERIES
 
@@ -31,7 +32,7 @@ PAIR_SCHEMA = pl.Schema({name: PAST_SCHEMA[name] for name in ("model_version", "
 ACCURACY_SCHEMA = pl.Schema(
     {
         "model_version": pl.Int32, "week": pl.Date, "horizon_bucket": pl.String, "wape": pl.Float64,
-        "bias": pl.Float64, "rows": pl.Int64, "volume": pl.Float64, "baseline_wape": pl.Float64,
+        "bias": pl.Float64, "rows": pl.Int64, "volume": pl.Float64, "baseline_wape": pl.Float64, "change": pl.Float64,
     }
 )  # fmt: skip
 
@@ -205,15 +206,19 @@ def forecast_accuracy(past: Iterable[pl.DataFrame], settings: Settings) -> pl.Da
 
     Returns:
         `model_version`, `week` (Monday of the target's week), `horizon_bucket`, `wape` = Σ|y - ŷ| / Σ|y| and `bias` =
-        Σ(ŷ - y) / Σ|y| (null where nothing was sold), `rows`, `volume` = Σ|y|, `baseline_wape`; sorted by the first
-        three.
+        Σ(ŷ - y) / Σ|y| (null where nothing was sold), `rows`, `volume` = Σ|y|, `baseline_wape`, `change` =
+        Σ|ŷ - ŷ'| / Σ(|ŷ| + |ŷ'|)/2 against the forecast ŷ' before it for the same series and step (null where there is
+        none); sorted by the first three.
     """
     keys = ["model_version", "week", "horizon_bucket"]
     y, yhat = pl.col("y"), pl.col("yhat")
     bucket = horizon_bucket(settings.forecast.frequency != "D")
+    previous = yhat.shift(1).over("unique_id", "ds")  # frames have whole series, sorted by step and origin
+    week = pl.col("ds").dt.truncate("1w").alias("week")
+    moved, size = change_sums(yhat, previous)
     sums = [
         # In the order of the rows, so that equal rows have equal sums whatever the number of threads.
-        frame.with_columns(pl.col("ds").dt.truncate("1w").alias("week"), bucket)
+        frame.with_columns(week, bucket, moved=moved, size=size)
         .group_by(keys, maintain_order=True)
         .agg(
             (y - yhat).abs().sum().alias("error"),
@@ -221,6 +226,7 @@ def forecast_accuracy(past: Iterable[pl.DataFrame], settings: Settings) -> pl.Da
             pl.len().cast(pl.Int64).alias("rows"),
             y.abs().sum().alias("volume"),
             (y - pl.col("naive")).abs().sum().alias("baseline"),
+            pl.col("moved", "size").sum(),
         )
         for frame in past
     ]
@@ -235,4 +241,5 @@ def forecast_accuracy(past: Iterable[pl.DataFrame], settings: Settings) -> pl.Da
         "rows",
         "volume",
         (pl.col("baseline") / sold).alias("baseline_wape"),
+        (pl.col("moved") / pl.when(pl.col("size") > 0).then("size")).alias("change"),
     ).select(ACCURACY_SCHEMA.names())

@@ -165,7 +165,7 @@ class ReportData:
         settings: Further settings worth printing, name to value.
         baseline: The algorithm that everything is measured against.
         metrics: `algorithm, dimension (total|fold|horizon|category|volume_class), segment, metric (wape, rmse, mae,
-            r2, bias, rmsse, coverage80, coverage95, rows, series), value` (null where undefined).
+            r2, bias, rmsse, coverage80, coverage95, change, rows, series), value` (null where undefined).
         runs: `algorithm, parameters (dict or text), seconds, rows` of tuning, backtest and fit.
         decision: The promotion decision.
         coverage: Measured coverage of the winner's intervals: `dimension (total|fold|horizon|volume_class), segment,

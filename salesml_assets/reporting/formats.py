@@ -34,6 +34,7 @@ _METRICS = {
     "r2": "R²",
     "bias": "Bias",
     "rmsse": "RMSSE",
+    "change": "Change",
 }
 
 

@@ -130,6 +130,20 @@ def over_folds(data: ReportData) -> str | None:
     return f"{algorithm_label(data.winner)} was better than the baseline in {better} of {periods}."
 
 
+def changed(data: ReportData) -> str | None:
+    """How much forecasts for the same step move when they are renewed."""
+    own, baseline = data.value(data.winner, "change"), data.value(data.baseline, "change")
+    if own is None:
+        return None
+    text = (
+        f"From one weekly forecast to the next, the forecast of {algorithm_label(data.winner)} for the same series and "
+        f"{data.step} changes by {percent(own)}"
+    )
+    if data.winner != data.baseline and baseline is not None:
+        text += f" (that of the {algorithm_label(data.baseline).lower()} by {percent(baseline)})"
+    return f"{text}, by new sales alone: the model stays."
+
+
 def covered(data: ReportData) -> str | None:
     """How often the intervals held what they promise."""
     rows = data.coverage[data.coverage["dimension"] == "total"].sort_values("level")

@@ -47,6 +47,7 @@ def algorithms_table(data: ReportData) -> Table:
         ("bias", "Bias"),
         ("coverage80", "In 80%"),
         ("coverage95", "In 95%"),
+        ("change", "Change"),
     )
     known = [(metric, label, values) for metric, label in metrics if (values := data.by_algorithm(metric))]
     runs = data.runs.set_index("algorithm")
@@ -66,7 +67,7 @@ def algorithms_table(data: ReportData) -> Table:
 def _metric_cell(metric: str, value: float | None) -> str:
     if metric == "bias":
         return percent(value, sign=True)
-    if metric in {"wape", "coverage80", "coverage95"}:
+    if metric in {"wape", "coverage80", "coverage95", "change"}:
         return percent(value)
     return number(value, 3) if metric in {"r2", "rmsse"} else amount(value)
 

@@ -8,6 +8,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from salesml_assets.config.settings import S3Settings, Settings
+from salesml_assets.guide.columns import column_description
 from salesml_assets.lake.parquet import Batches
 from salesml_assets.lake.spark_tables import read_table, write_months, write_table
 from salesml_assets.lake.store import UNDATED, Commit, LakeError, Lakehouse
@@ -175,7 +176,9 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         columns = tables.columns(name, commit.version)
         values: dict[str, Any] = {
             "dagster/row_count": size.rows,
-            "dagster/column_schema": dg.TableSchema([dg.TableColumn(key, kind) for key, kind in columns.items()]),
+            "dagster/column_schema": dg.TableSchema(
+                [dg.TableColumn(key, kind, column_description(name, key)) for key, kind in columns.items()]
+            ),
             "dagster/uri": masked(tables.path(name)),
             "table version": commit.version,
             "table bytes": size.bytes,

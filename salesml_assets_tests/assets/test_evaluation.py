@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable
 
@@ -9,14 +10,18 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from salesml_assets.assets.evaluation import latest_comparison, training_facts
+from salesml_assets.assets.evaluation import training_facts
 from salesml_assets.config.settings import Settings
 from salesml_assets.definitions import definitions
+from salesml_assets.forecasting.model.bundle import write_bundle
 from salesml_assets.lake.maintenance import remove_old_files
 from salesml_assets.lake.store import LakeError, Lakehouse
-from salesml_assets.names import MODEL_COMPARISON, MODELS_FOLDER, SALES_SERIES, TRAINING_FILE
+from salesml_assets.names import FEATURES, MODEL_COMPARISON, MODELS_FOLDER, SALES_SERIES, TRAINING_FILE
+from salesml_assets.reporting.results import latest_comparison
 from salesml_assets.resources.files import FileStore
 from salesml_assets_tests.forecasting.predictions import ALGORITHMS, backtest_predictions, polars_table
+from salesml_assets_tests.forecasting.small_lake import small_features
+from salesml_assets_tests.forecasting.small_models import SETTINGS, bundle
 
 TRAINED_BY = "run-of-the-models"
 
@@ -30,9 +35,16 @@ def settings(settings_for: Callable[..., Settings]) -> Settings:
 def lake(settings: Settings) -> Lakehouse:
     """A lake with the tables of four algorithms and of their series, and the files of their trainings."""
     lake, files = Lakehouse(settings.lake.root), FileStore.from_settings(settings)
+    features = small_features(SETTINGS)
+    lake.write_polars(features, FEATURES, run_id=TRAINED_BY)
+    last = features["ds"].max()
+    assert isinstance(last, dt.date)
+    cutoff = last - dt.timedelta(7)
     for name, rows in backtest_predictions(series=40).items():
         lake.write_arrow(polars_table(rows).to_arrow(), name, run_id=TRAINED_BY)
         write_facts(files, name, TRAINED_BY, depth=6)
+        folder = (MODELS_FOLDER, TRAINED_BY, name)
+        write_bundle(bundle(1, cutoff=cutoff), lambda content, file, folder=folder: files.write(content, *folder, file))
     prices = pl.DataFrame({"unique_id": [f"s{n:03d}" for n in range(40)], "quantity": 2.0, "revenue": 5.0})
     lake.write_arrow(prices.to_arrow(), SALES_SERIES, run_id=TRAINED_BY)
     return lake
@@ -58,6 +70,8 @@ def test_an_empty_instance_compares_what_the_lake_holds(settings: Settings, lake
     assert run.success
     found = latest_comparison(lake, FileStore.from_settings(settings))
     assert found.decision.winner == "xgboost"
+    assert set(found.metrics.loc[found.metrics["metric"] == "change", "algorithm"]) == set(ALGORITHMS)
+    assert found.table()[0]["change"] == 0  # of the seasonal naive: a week moves none of its values
     assert found.recipe.parameters == {"max_depth": 6}
     assert found.runs["xgboost"] == {
         "parameters": {"max_depth": 6}, "rows": 1_000, "seconds": 2.5, "importance": {"f_last": 1.0},
@@ -72,7 +86,7 @@ def test_an_empty_instance_compares_what_the_lake_holds(settings: Settings, lake
 def test_the_graph_keeps_what_the_comparison_depends_on(settings: Settings) -> None:
     graph = definitions(settings).resolve_asset_graph()
     parents = {key.to_user_string() for key in graph.get(dg.AssetKey(MODEL_COMPARISON)).parent_keys}
-    assert parents == {*ALGORITHMS, "panel", "sales_series"}
+    assert parents == {*ALGORITHMS, "features", "panel", "sales_series"}
 
 
 def test_facts_are_those_of_the_run_that_wrote_the_table(settings: Settings, lake: Lakehouse) -> None:

@@ -9,10 +9,11 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from salesml_assets.assets.report import latest_checks, source_facts, started_by
+from salesml_assets.assets.report import latest_checks, started_by
 from salesml_assets.config.settings import LakeSettings, Settings
 from salesml_assets.lake.store import LakeError, Lakehouse
 from salesml_assets.names import DRIFT_WEEK_TAG, PRODUCTION_MODEL, RAW_SALES, SALES, SOURCE_FILE, STARTED_BY_TAG
+from salesml_assets.reporting.results import source_facts
 from salesml_assets.resources.files import FileStore
 
 ROWS = pa.table({"x": [1]})

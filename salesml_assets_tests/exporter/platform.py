@@ -125,7 +125,7 @@ def drift_rows(day: dt.date, kinds: dict[str, list[tuple[float, float | None, bo
 def accuracy_row(week: dt.date, bucket: str, wape: float, volume: float, **values: Any) -> dict[str, Any]:
     """A row of `forecast_accuracy`."""
     row = {"model_version": 3, "week": week, "horizon_bucket": bucket, "wape": wape, "bias": 0.0, "rows": 70}
-    return row | {"volume": volume, "baseline_wape": 0.5} | values
+    return row | {"volume": volume, "baseline_wape": 0.5, "change": 0.2} | values
 
 
 def model_row(version: int, trained_at: dt.datetime, winner: str = "xgboost") -> dict[str, Any]:

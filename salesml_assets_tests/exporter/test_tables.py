@@ -38,6 +38,8 @@ def fill(lake: Path) -> None:
         comparison_row("champion", 0.93) | {"metric": "coverage95"},
         comparison_row("champion", 0.5, "horizon", "1-7") | {"metric": "coverage80"},
         comparison_row("seasonal_naive", 0.6) | {"metric": "coverage80"},
+        comparison_row("champion", 0.25) | {"metric": "change"},
+        comparison_row("champion", 0.9, "horizon", "1-7") | {"metric": "change"},
     ]
     write(lake, "model_comparison", metrics)
     earlier = drift_rows(WEEK - dt.timedelta(days=7), {"target": [(9.0, 0.1, True)]})
@@ -65,6 +67,7 @@ def test_all_tables(exporter, lake):
     assert value(found, "salesml_production_model_cutoff_age_seconds") == 10 * DAY
     assert value(found, "salesml_backtest_wape_ratio", algorithm="champion") == 0.2
     assert value(found, "salesml_backtest_wape_ratio", algorithm="seasonal_naive") == 0.4
+    assert found["salesml_backtest_change_ratio"] == {(("algorithm", "champion"),): 0.25}
     # The decision names the row of the model in production.
     assert found["salesml_production_model_backtest_wape_ratio"] == {
         (("horizon_bucket", "1-7"),): 0.18, (("horizon_bucket", "8-14"),): 0.22
@@ -84,6 +87,7 @@ def test_all_tables(exporter, lake):
     assert value(found, "salesml_forecast_volume", horizon_bucket="1-7") == 400
     assert value(found, "salesml_forecast_bias_ratio", horizon_bucket="1-7") == pytest.approx(0.05)
     assert value(found, "salesml_forecast_error_reduction_ratio", horizon_bucket="1-7") == pytest.approx(1 - 0.3 / 0.5)
+    assert value(found, "salesml_forecast_change_ratio", horizon_bucket="1-7") == pytest.approx(0.2)
     weeks = found["salesml_forecast_week_timestamp_seconds"]
     assert weeks[(("horizon_bucket", "1-7"),)] - weeks[(("horizon_bucket", "8-14"),)] == 7 * DAY
     assert weeks[(("horizon_bucket", "1-7"),)] == dt.datetime(2011, 12, 4, tzinfo=dt.UTC).timestamp()

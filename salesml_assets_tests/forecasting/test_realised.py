@@ -65,6 +65,7 @@ def test_each_forecast_meets_its_actual_and_the_naive_one(lake: Lakehouse) -> No
     assert found["wape"].to_list() == pytest.approx([16 / 70, 21 / 99, 6 / 66])
     assert found["bias"].to_list() == pytest.approx([(56 - 70) / 70, 21 / 99, -6 / 66])
     assert found["baseline_wape"].to_list() == pytest.approx([49 / 70, 42 / 99, 21 / 66])
+    assert found["change"].to_list()[0] is None, "nothing was forecast before"
     assert nothing.is_empty()
     assert nothing.schema == found.schema
 
@@ -124,3 +125,18 @@ def test_a_backtest_comes_before_the_forecast_of_the_same_origin(lake: Lakehouse
     (past,) = past_predictions(lake, SETTINGS, "not there")
     assert past["yhat"].to_list() == [8.0] * 7
     assert list(past_predictions(Lakehouse(f"{lake.root}/another"), SETTINGS, "xgboost")) == []
+
+
+def test_change_is_against_the_forecast_before_it_for_the_same_step() -> None:
+    day, origin = FIRST + dt.timedelta(10), FIRST
+    rows = [
+        ("a", 1, origin, day, 10, 8.0),
+        ("a", 2, origin + dt.timedelta(7), day, 3, 12.0),
+        ("b", 2, origin, day, 10, 5.0),
+    ]
+    names = ["unique_id", "model_version", "origin", "ds", "horizon", "yhat"]
+    past = pl.DataFrame(rows, schema=names, orient="row").with_columns(
+        pl.col("model_version", "horizon").cast(pl.Int32), y=pl.lit(10.0), naive=pl.lit(0.0)
+    )
+    found = forecast_accuracy([past], SETTINGS).select("model_version", "horizon_bucket", "change").rows()
+    assert found == [(1, "8-14", None), (2, "1-7", pytest.approx(4 / 10)), (2, "8-14", None)]

@@ -33,6 +33,7 @@ __all__ = [
     "group_influence",
     "metric_bars",
     "partial_dependence",
+    "picture",
     "pictures",
     "predicted_against_actual",
     "quarantine_reasons",
@@ -72,12 +73,19 @@ _PICTURES: dict[str, tuple[str, Callable[[ReportData], Figure | None], _Reading]
 }
 
 
+def picture(data: ReportData, name: str) -> Picture | None:
+    """One figure; None where the data for it are missing.
+
+    Raises:
+        KeyError: There is no such figure.
+    """
+    title, draw, reading = _PICTURES[name]
+    figure = draw(data)
+    if figure is None:
+        return None
+    return Picture(name=name, title=title, alt=f"{title}. {reading(data) or ''}".strip(), figure=figure)
+
+
 def pictures(data: ReportData) -> dict[str, Picture]:
     """All figures that the data allow, by name, in the order of the report."""
-    made = {}
-    for name, (title, draw, reading) in _PICTURES.items():
-        figure = draw(data)
-        if figure is not None:
-            alt = f"{title}. {reading(data) or ''}".strip()
-            made[name] = Picture(name=name, title=title, alt=alt, figure=figure)
-    return made
+    return {name: made for name in _PICTURES if (made := picture(data, name)) is not None}
