@@ -38,6 +38,11 @@ MAX_EVALUATIONS = 20  # of each check, and versions of its table, that are read
 EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
 
+def shown(settings: Settings) -> list[str]:
+    """The assets whose results the report and the notebook show."""
+    return [*SHOWN, *([AB_TEST_REPORT] if settings.tests_challengers else [])]
+
+
 def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The report, by settings."""
 
@@ -45,7 +50,7 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         name=REPORT,
         group_name=GROUP,
         kinds={"matplotlib", "html"},
-        deps=[*SHOWN, *([AB_TEST_REPORT] if settings.tests_challengers else [])],
+        deps=shown(settings),
         description="One HTML file: which model serves and why, its errors, its forecasts, the quality of the data.",
     )
     def report(context: dg.AssetExecutionContext, tables: Lake, files: FileStore) -> dg.MaterializeResult:

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from salesml_assets.assets.evaluation import GROUP
-from salesml_assets.assets.report import SHOWN
+from salesml_assets.assets.report import shown
 from salesml_assets.config.settings import Settings
 from salesml_assets.names import NOTEBOOK_FILES, VALIDATION_NOTEBOOK
 from salesml_assets.resources.files import FileStore
@@ -16,7 +16,7 @@ def notebook_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         name=VALIDATION_NOTEBOOK,
         group_name=GROUP,
         kinds={"jupyter", "html"},
-        deps=list(SHOWN),
+        deps=shown(settings),
         description="The validation notebook, run on the results of this run, as a notebook and as a page.",
     )
     def validation_notebook(context: dg.AssetExecutionContext, files: FileStore) -> dg.MaterializeResult:
