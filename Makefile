@@ -8,7 +8,7 @@ SETUP = $(if $(PYTHON),$(PYTHON) tools/setup.py,$(error There is no Python 3.11 
 	install one, or name it with `make PYTHON=/path/to/python3`))
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui notebook test check docs benchmark format lock setup setup-dev clean
+.PHONY: help run ui notebook test check docs audit benchmark format lock setup setup-dev clean image up down demo test-stack
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -25,11 +25,16 @@ notebook: setup  ## Run the validation notebook on the current results (ARGS=FOL
 test: setup-dev  ## Run all tests (ARGS='-k name' for a selection, ARGS='-n 0' without parallel workers)
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: setup-dev  ## Lint, format, types, import contracts
+check: setup-dev  ## Lint, format, types, import contracts, secrets
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline
+
+audit: setup-dev  ## Look the locked packages up in PyPI's list of known vulnerabilities; needs a network
+	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.lock
+	$(BIN)/pip-audit --require-hashes --disable-pip --requirement deploy/mlflow/requirements.lock
 
 docs: setup-dev  ## Build the documentation site into build/site, with warnings as errors
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
@@ -53,6 +58,28 @@ COMPILE := uv pip compile pyproject.toml --quiet --universal --python-version 3.
 lock:  ## Recompile the locks after a change of pyproject.toml (UPGRADE=--upgrade for new versions)
 	$(COMPILE) $(UPGRADE) --output-file requirements.lock
 	$(COMPILE) $(UPGRADE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+
+# The production stack: docs/operations.md. Needs Docker with its compose plug-in, nothing else.
+COMPOSE := docker compose
+DEMO := DEMO=true SALES_PATH=s3a://sales/online_retail.parquet $(COMPOSE) --env-file .env.example
+
+image:  ## Build the stack's images
+	$(COMPOSE) --env-file .env.example build $(ARGS)
+
+up:  ## Start the production stack with the values of .env, and wait until it is healthy
+	@test -f .env || { echo 'There is no .env: copy .env.example, and set its secrets (docs/operations.md)' >&2; exit 2; }
+	$(COMPOSE) up --detach --wait $(ARGS)
+
+down:  ## Stop the production stack; its volumes stay (ARGS=--volumes removes them, and all data)
+	@$(COMPOSE) --env-file .env.example --profile trial down $(ARGS)
+
+demo:  ## Start the stack with placeholder secrets, on loopback only, and run the shipped sales through it
+	$(DEMO) up --detach --wait $(ARGS)
+	$(DEMO) run --rm --no-deps --volume ./data:/data:ro buckets python /opt/salesml/deploy/demo.py /data/online_retail.parquet
+	@sed -n 's/^# page //p' docker-compose.yml
+
+test-stack: setup-dev  ## Start the very stack from nothing, and test it; takes 25 minutes and a Docker engine
+	@$(BIN)/pytest -m container --capture=no salesml_assets_tests/stack $(ARGS)
 
 clean:  ## Remove the environment and the jars; keeps the lake
 	rm -rf .venv .salesml/jars .salesml/java

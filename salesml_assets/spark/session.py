@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ JARS = STATE / "jars"
 LOGGING = Path(__file__).with_name("log4j2.properties")
 CLASS_ARCHIVE = "spark.jsa"
 CREDENTIALS = "software.amazon.awssdk.auth.credentials.EnvironmentVariableCredentialsProvider"
+CLUSTER_SECRET = "_SPARK_AUTH_SECRET"  # Spark's own variable: who knows it may use the cluster
 COMMITTERS = "org.apache.hadoop.fs.s3a.commit.S3ACommitterFactory"
 
 
@@ -165,12 +167,39 @@ def start_session(settings: Settings) -> SparkSession:
     for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
         PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)
     handler = signal.getsignal(signal.SIGINT)
-    session: SparkSession = LazyPySparkResource(spark_config=spark_config(settings)).spark_session
+    with _known_to_the_cluster(settings.spark.master):
+        session: SparkSession = LazyPySparkResource(spark_config=spark_config(settings)).spark_session
     if threading.current_thread() is threading.main_thread():
         # Spark's own handler asks Java to cancel its jobs, on the connection that waits for an answer just then: what
         # comes out is an error of the connection, and no interrupt.
         signal.signal(signal.SIGINT, handler)
     return session
+
+
+@contextmanager
+def _known_to_the_cluster(master: str) -> Iterator[None]:
+    """Gives the driver's JVM the cluster's secret, if the environment has one, while it starts.
+
+    Nodes and executors take the secret from the variable, Spark's driver from its properties only. A file that only
+    this user can read has it; as an option it would be shown by every list of processes.
+    """
+    secret = os.environ.get(CLUSTER_SECRET)
+    if is_local(master) or not secret:
+        yield
+        return
+    before = os.environ.get("SPARK_CONF_DIR")
+    with tempfile.TemporaryDirectory(prefix="spark-conf-") as folder:
+        (Path(folder) / "spark-defaults.conf").write_text(
+            f"spark.authenticate true\nspark.authenticate.secret {secret}\n", encoding="utf-8"
+        )
+        os.environ["SPARK_CONF_DIR"] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["SPARK_CONF_DIR"]
+            else:
+                os.environ["SPARK_CONF_DIR"] = before
 
 
 def stop_session(session: SparkSession) -> None:
