@@ -130,7 +130,7 @@ def test_batches_in_this_process_and_on_sparks_workers_give_the_same_digits(
         sample.matrix,
     )
     models = {1: forest.model, 2: line.model, 3: boosted.model}
-    function = partial(predict_folds, models, non_negative=True)
+    function = partial(predict_folds, models, panel.fold_profiles, non_negative=True)
     rows = pl.concat(panel.to_score())
     order = ["fold", "unique_id", "ds"]
     here = pl.concat(map(function, rows.iter_slices(37))).sort(order)
