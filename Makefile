@@ -37,7 +37,7 @@ audit: setup-dev  ## Look the locked packages up in PyPI's list of known vulnera
 	$(BIN)/pip-audit --require-hashes --disable-pip --requirement deploy/mlflow/requirements.lock
 
 docs: setup-dev  ## Build the documentation site into build/site, with warnings as errors
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 benchmark: setup  ## Benchmark this project and two peers; takes hours (ARGS='--help' for parts)
 	@$(BIN)/python -m benchmarks.run $(ARGS)
