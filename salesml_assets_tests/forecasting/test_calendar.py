@@ -188,6 +188,29 @@ def test_amounts_beyond_any_trade_are_summed_as_they_are(
     assert series["y"].sum() == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("frequency", ["D", "W"])
+def test_zeros_before_the_first_sale_are_no_history(
+    spark: SparkSession, lines: pd.DataFrame, settings_for: Callable[..., Settings], frequency: str
+) -> None:
+    """A table that lists each product on each day, as ERP systems export it; `dead` never sold anything."""
+    days = pd.date_range("2023-01-02", periods=140).date
+    names = [*sorted(lines["product"].unique()), "dead"]
+    zeros = pd.DataFrame([(day, name, 0.0, "none", 0.0) for day in days for name in names], columns=lines.columns)
+    # On p1's first day a sale comes back at once: that is no sale either.
+    back = pd.DataFrame([(days[0], "p1", amount, "odd", 2.5 * amount) for amount in (3.0, -3.0)], columns=lines.columns)
+    settings = settings_for(forecast={"frequency": frequency})
+    calendar = business_calendar(daily_rows(spark.createDataFrame(lines), "revenue"), frequency)
+    sparse = sales_series(spark.createDataFrame(lines), settings, calendar).toPandas()
+    listed = sales_series(spark.createDataFrame(pd.concat([lines, zeros, back])), settings, calendar).toPandas()
+    order = ["unique_id", "ds"]
+    sold = listed[listed["unique_id"] != "dead"].sort_values(order, ignore_index=True)
+    pd.testing.assert_frame_equal(sold[[*order, "y"]], sparse.sort_values(order, ignore_index=True)[[*order, "y"]])
+    assert (
+        len(listed[listed["unique_id"] == "dead"])
+        == (calendar.last - calendar.step_end(days[0])).days // (calendar.step_days) + 1
+    )
+
+
 def test_unknown_days_stay_unknown(
     spark: SparkSession, lines: pd.DataFrame, settings_for: Callable[..., Settings]
 ) -> None:
