@@ -66,7 +66,9 @@ def test_each_series_has_its_model_everywhere(settings: Settings) -> None:
         assert {item["series"]: item["arm"] for item in items} == expected
         for item in items:
             assert (item["steps"][0]["yhat"] == 1.0) == (item["arm"] == "challenger")
-            assert item["model"].startswith("seasonal_naive" if item["arm"] == "challenger" else ("xgboost", "shop_profile"))
+            assert item["model"].startswith(
+                "seasonal_naive" if item["arm"] == "challenger" else ("xgboost", "shop_profile")
+            )
         one = next(name for name, arm in expected.items() if arm == "challenger" and "%2F" not in name)
         assert client.get(f"/forecasts/{quote(one, safe='')}").json() == next(
             item for item in items if item["series"] == one
