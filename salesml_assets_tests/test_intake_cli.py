@@ -149,3 +149,20 @@ def test_what_cannot_be_guessed_is_said(tmp_path: Path) -> None:
     monthly = [(f"2020-{month:02d}-01", "A", 5) for month in range(1, 13)]
     guess = guess_source(write_rows(tmp_path / "months.csv", ["date", "item", "units"], monthly))
     assert guess.doubts == ["the dates are monthly: daily or weekly sales are needed"]
+
+
+def test_names_of_tills_engineers_and_shops_are_known(tmp_path: Path) -> None:
+    """What no list of names has is found by its values: the only column of dates, folders, states of orders."""
+    rows = [(f"2024-01-{day:02d} 10:00:00", f"{day % 3:04d}", 2, "cancelled" if day % 4 == 0 else "paid")
+            for day in range(1, 29)]  # fmt: skip
+    for shop in ("007", "012"):
+        (tmp_path / "events" / f"store={shop}").mkdir(parents=True)
+        write_rows(tmp_path / "events" / f"store={shop}" / "a.csv", ["zeitpunkt", "plu", "qty", "state"], rows)
+    guess = guess_source(tmp_path / "events")
+    assert guess.columns == {"date": "zeitpunkt", "product": "plu", "quantity": "qty", "store": "store"}
+    assert guess.doubts == [
+        "zeitpunkt: taken as the date, as the only column of dates",
+        "state: 'cancelled' may be no sales; to leave them out, set sales.filter: state not in ('cancelled')",
+    ]
+    write_rows(tmp_path / "two.csv", ["von", "bis", "plu"], [("2024-01-01", "2024-01-02", "1")])
+    assert "date" not in guess_source(tmp_path / "two.csv").columns

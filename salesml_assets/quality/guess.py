@@ -28,10 +28,11 @@ LINES = 5_000
 WORDS: dict[str, str] = {
     "date": "data_venda datavenda datadavenda date datum data fecha orderdate invoicedate saledate salesdate solddate "
     "soldat day dia tag createdat created timestamp belegdatum rechnungsdatum verkaufsdatum buchungsdatum dtvenda "
-    "dataemissao emissao transactiondate week woche month monat mes",
+    "dataemissao emissao transactiondate soldon orderedat bookedat datetime ts week woche month monat mes",
     "product": "sku stockcode product produto produkt producto artikel artikelnummer artikelnr articulo item itemcode "
     "productid productcode itemid codproduto codigoproduto codigo lineitemsku variantsku ean gtin material "
-    "materialnummer lineitemname productname artikelbezeichnung",
+    "materialnummer plu itemno itemnumber article articleno referencia ref lineitemname productname "
+    "artikelbezeichnung",
     "category": "categoria_valor categoriavalor category categoria kategorie warengruppe productgroup productcategory "
     "group grupo department departamento family familia producttype",
     "store": "store storeid shop filiale loja branch tienda outlet markt standort location sucursal filial storename",
@@ -44,6 +45,8 @@ WORDS: dict[str, str] = {
     "revenue": "revenue umsatz umsatznetto nettoumsatz netsales sales valortotal valortotalr$ receita amount total "
     "linetotal totalprice value valor betrag netto nettobetrag importe ventas turnover",
 }
+# States of orders that were undone, among at most so many states.
+UNDONE, MAX_STATES = re.compile(r"cancel|storn|annul|anulad|refund|void|devol|returned|failed", re.IGNORECASE), 12
 # Forms of dates in text: Python's, and Spark's.
 DATES = (
     ("%d.%m.%Y", "dd.MM.yyyy"), ("%d.%m.%y", "dd.MM.yy"), ("%d/%m/%Y", "dd/MM/yyyy"), ("%m/%d/%Y", "MM/dd/yyyy"),
@@ -92,6 +95,7 @@ def guess_source(path: Path) -> Guess:
         table = ds.Scanner.from_dataset(DeltaTable(str(path)).to_pyarrow_dataset()).head(LINES)
         return _of_table(Guess("delta"), table)
     file = _first_file(path)
+    folders = dict(part.split("=", 1) for part in file.relative_to(path).parts[:-1] if "=" in part)
     sample = read_bytes(str(file.absolute()), limit=SAMPLE_BYTES)
     if sample is None:
         raise ConfigurationError(f"{file} cannot be read")
@@ -99,7 +103,7 @@ def guess_source(path: Path) -> Guess:
     if content.startswith(b"PAR1"):
         from pyarrow import parquet as pq
 
-        return _of_table(Guess("parquet"), next(pq.ParquetFile(file).iter_batches(LINES)))
+        return _of_table(Guess("parquet"), next(pq.ParquetFile(file).iter_batches(LINES)), folders)
     if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise ConfigurationError(f"{file} is an Excel workbook or an archive: save its sheet as CSV, one file a sheet")
     problem = encoding_problem(content, "UTF-8", complete)
@@ -109,8 +113,8 @@ def guess_source(path: Path) -> Guess:
         import polars as pl
 
         rows = text.splitlines()[: LINES if complete else -1]
-        return _of_table(Guess("json"), pl.read_ndjson(io.StringIO("\n".join(rows))).to_arrow())
-    return _of_csv(text, encoding, complete)
+        return _of_table(Guess("json"), pl.read_ndjson(io.StringIO("\n".join(rows))).to_arrow(), folders)
+    return _of_csv(text, encoding, complete, folders)
 
 
 def _first_file(path: Path) -> Path:
@@ -126,7 +130,7 @@ def _first_file(path: Path) -> Path:
     return files[0]
 
 
-def _of_csv(text: str, encoding: str, complete: bool) -> Guess:
+def _of_csv(text: str, encoding: str, complete: bool, folders: Mapping[str, str]) -> Guess:
     lines = text.splitlines()[: LINES + 1]
     if not complete and len(lines) > 1:
         lines = lines[:-1]
@@ -141,11 +145,17 @@ def _of_csv(text: str, encoding: str, complete: bool) -> Guess:
         guess.options["encoding"] = encoding
     full = [row for row in rows[1:] if len(row) == len(names)]
     values = {name: [row[place].strip() for row in full] for place, name in enumerate(names)}
-    _map(guess, values)
+    _map(guess, values | _of_folders(guess, folders, len(full)))
     return guess
 
 
-def _of_table(guess: Guess, table: object) -> Guess:
+def _of_folders(guess: Guess, folders: Mapping[str, str], rows: int) -> dict[str, list[str]]:
+    """The columns that the names of folders make (`store=001`)."""
+    guess.names += folders
+    return {name: [value] * rows for name, value in folders.items()}
+
+
+def _of_table(guess: Guess, table: object, folders: Mapping[str, str] | None = None) -> Guess:
     import pyarrow as pa
 
     assert isinstance(table, pa.Table | pa.RecordBatch)
@@ -156,7 +166,7 @@ def _of_table(guess: Guess, table: object) -> Guess:
         if pa.types.is_timestamp(one.type) and one.type.tz not in (None, "UTC"):
             guess.timezone = one.type.tz
         values[one.name] = [_text(value) for value in column.to_pylist()]
-    _map(guess, values)
+    _map(guess, values | _of_folders(guess, folders or {}, table.num_rows))
     return guess
 
 
@@ -181,7 +191,29 @@ def _map(guess: Guess, values: Mapping[str, Sequence[str]]) -> None:
                 guess.columns[role] = expression
                 taken.add(name)
                 break
+    if "date" not in guess.columns:
+        dates = {name: _date(name, [one for one in values[name] if one]) for name in values if name not in taken}
+        # Numbers may be anything; a column without values is no date.
+        found = {name: entry for name, entry in dates.items() if entry and any(map(_has_date, values[name]))}
+        if len(found) == 1:
+            ((name, guess.columns["date"]),) = found.items()
+            guess.doubts.append(f"{name}: taken as the date, as the only column of dates")
+    for name in [name for name in values if name not in taken]:
+        states = sorted({value for value in values[name] if value})
+        undone = [state for state in states if UNDONE.search(state)]
+        if undone and len(states) <= MAX_STATES:
+            named = ", ".join(f"'{state}'" for state in undone)
+            condition = f"{_quoted(name)} not in ({named})"
+            guess.doubts.append(f"{name}: {named} may be no sales; to leave them out, set sales.filter: {condition}")
     _frequency(guess, values)
+
+
+def _quoted(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z_]\w*", name) else f"`{name}`"
+
+
+def _has_date(value: str) -> bool:
+    return len(value) >= len("1.1.24") and bool(re.match(r"\d+[-./ ]\w+[-./ ]\d+", value))
 
 
 def _rank(role: str, name: str) -> int | None:
@@ -201,7 +233,7 @@ def _expression(guess: Guess, role: str, name: str, values: Sequence[str]) -> st
         return _date(name, values)
     if role not in ("quantity", "unit_price", "revenue"):
         return name
-    quoted = name if re.fullmatch(r"[A-Za-z_]\w*", name) else f"`{name}`"
+    quoted = _quoted(name)
     styles = Counter(_style(value) for value in values)
     if styles[OTHER] > 0.1 * max(len(values), 1):
         return None
@@ -226,7 +258,7 @@ def _style(value: str) -> str:
 
 
 def _date(name: str, values: Sequence[str]) -> str | None:
-    quoted = name if re.fullmatch(r"[A-Za-z_]\w*", name) else f"`{name}`"
+    quoted = _quoted(name)
     if not values:
         return name
     enough = 0.9 * len(values)
