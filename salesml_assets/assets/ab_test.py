@@ -2,13 +2,16 @@
 
 import datetime as dt
 import json
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import dagster as dg
 
 from salesml_assets.assets import monitoring, production
+from salesml_assets.checks.production import measure_production_model
 from salesml_assets.config.settings import Settings
+from salesml_assets.lake.store import Lakehouse
 from salesml_assets.names import (
     AB_TEST_FILE,
     AB_TEST_REPORT,
@@ -129,17 +132,36 @@ def ab_test_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         if figure is not None:
             metadata["figure"] = dg.MarkdownMetadataValue(figure_markdown(figure, row["reason"]))
         if row["outcome"] == PROMOTED:
-            # Its table has a new row: what is made from it has to be made again.
-            context.log_event(
-                dg.AssetMaterialization(
-                    PRODUCTION_MODEL,
-                    metadata={
-                        "algorithm": row["challenger"],
-                        "model version": row["promoted_version"],
-                        "decision": row["reason"],
-                    },
-                )
-            )
+            announce_promotion(context.instance, lake, settings, row)
         return dg.Output(table, metadata=metadata)
 
     return [challenger_model, challenger_forecasts, ab_test_report]
+
+
+def announce_promotion(
+    instance: dg.DagsterInstance, lake: Lakehouse, settings: Settings, row: Mapping[str, Any]
+) -> None:
+    """Tells Dagster that the table of production models has a new row, so that what is made from it is made again.
+
+    Its checks follow: assets wait until those that block have passed on the latest materialization. Both events are
+    without a run: Dagster would write those of this run after the step, the check's before the materialization's.
+
+    Args:
+        instance: Dagster's instance.
+        lake: The lake.
+        settings: The settings.
+        row: The promoted test in the table `ab_test_report`.
+    """
+    metadata = {"algorithm": row["challenger"], "model version": row["promoted_version"], "decision": row["reason"]}
+    instance.report_runless_asset_event(dg.AssetMaterialization(PRODUCTION_MODEL, metadata=metadata))
+    for found in measure_production_model(lake, settings):
+        instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey(PRODUCTION_MODEL),
+                check_name=found.check,
+                passed=found.passed,
+                metadata=found.measured,
+                severity=found.severity,
+                description=None if found.passed else found.description,
+            )
+        )

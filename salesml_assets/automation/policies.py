@@ -71,7 +71,7 @@ def with_policies(assets: Sequence[dg.AssetsDefinition], settings: Settings) -> 
 
     def policies(spec: dg.AssetSpec) -> dg.AssetSpec:
         name = spec.key.to_user_string()
-        stale = freshness.model_days if name == PRODUCTION_MODEL else freshness.table_days
+        stale = freshness.model_days if name in (PRODUCTION_MODEL, CHALLENGER_MODEL) else freshness.table_days
         changed = spec.replace_attributes(
             freshness_policy=dg.FreshnessPolicy.time_window(fail_window=dt.timedelta(days=stale))
         )
