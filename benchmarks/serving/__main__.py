@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from benchmarks.serving.load import Load, request, run
+from benchmarks.serving.others import mlflow_server, mllib_through_spark
 from benchmarks.serving.shop import HORIZON, SERIES, history, make_shop, settings_of, swap
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.model.bundle import Bundle
@@ -67,6 +68,8 @@ def main() -> None:
         results["swaps"]["model_swaps_seen"] = metric("model_swaps")
         results["swaps"]["model_version"] = metric("model_version")
         results["memory_after_swaps_mib"] = memory(process)
+    results["mlflow_server"] = mlflow_server(settings, bundle, work)
+    results["mllib_through_spark"] = mllib_through_spark(settings)
     print(json.dumps(results, indent=1))
     (RESULTS / "serving.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (RESULTS / "serving.md").write_text(markdown(results), encoding="utf-8")
@@ -165,6 +168,16 @@ def markdown(results: dict[str, Any]) -> str:
         ("GET /forecasts/{series} at 300/s, p99", f"{get['p99_ms']} ms", "under 5 ms"),
         ("POST /predict at 50/s, p50", f"{predict['p50_ms']} ms", "under 8 ms"),
         ("POST /predict at 50/s, p99", f"{predict['p99_ms']} ms", "under 30 ms"),
+        (
+            "the same model in `mlflow models serve`, one request after the other, p50 / p99",
+            f"{results['mlflow_server']['p50_ms']} / {results['mlflow_server']['p99_ms']} ms",
+            "",
+        ),
+        (
+            "28 encoded rows by 20 trees of MLlib through Spark, p50 / p99",
+            f"{results['mllib_through_spark']['p50_ms']} / {results['mllib_through_spark']['p99_ms']} ms",
+            "",
+        ),
         (f"failed requests over {SWAPS} model swaps and an outage of the lake", str(failed), "0"),
     ]
     lines = ["| figure | measured | target |", "|---|---|---|"]
