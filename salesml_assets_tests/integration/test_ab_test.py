@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from salesml_assets_tests.forecasting.small import DAYS, START, small_sales
 WORKSPACE = Path(__file__).parents[2] / "workspace.yaml"
 HORIZON, FORTNIGHTS = 14, 5
 SALES = small_sales(days=DAYS + 14 * FORTNIGHTS).query("product != 'p7'")  # sold in the last week only
+SALES = SALES.assign(line=range(len(SALES)))  # no row is a copy of another
 NAIVE, MEAN = "seasonal_naive", "moving_average"
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::dagster.BetaWarning")]
 
@@ -121,7 +121,6 @@ def test_a_better_challenger_is_promoted_by_what_came_true(shop: Shop) -> None:
         reports.append(shop.lake.read_polars(AB_TEST_REPORT).to_dicts())
         if reports[-1][0]["outcome"] != "running":
             break
-    print(json.dumps(reports, indent=1, default=str))
     assert [len(report) for report in reports] == [1] * len(reports)
     (last,) = reports[-1]
     assert (last["outcome"], last["verdict"]) == ("promoted", "challenger better")
