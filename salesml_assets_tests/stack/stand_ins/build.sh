@@ -16,6 +16,7 @@ if missing debian:bookworm-slim; then
     awk 'NR == 1 {print $NF}' || true)
   debootstrap --variant=minbase --include=ca-certificates bookworm "$work/root" "$mirror" >"$work/debootstrap.log" ||
     { tail -20 "$work/debootstrap.log" >&2; exit 1; }
+  rm -rf "$work"/root/var/cache/apt/* "$work"/root/var/lib/apt/lists/* "$work"/root/usr/share/{doc,locale,man}/*
   tar -C "$work/root" -c . | docker import - debian:bookworm-slim >/dev/null
   rm -rf "$work/root"
 fi
