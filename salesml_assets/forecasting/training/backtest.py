@@ -129,9 +129,7 @@ def refit(
         return algorithm.combine(panel, parameters, cutoff, engines)
     # Algorithms of one run that fit the same share it: the ensemble has XGBoost's boosters.
     key = (algorithm.fit, repr(sorted(parameters.items())), cutoff)
-    if key not in panel.fits:
-        panel.fits[key] = _fit_once(algorithm, parameters, panel, cutoff, engines, fold)
-    return panel.fits[key]
+    return panel.fits.get(key, lambda: _fit_once(algorithm, parameters, panel, cutoff, engines, fold))
 
 
 def _fit_once(

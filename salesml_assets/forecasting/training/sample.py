@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -96,6 +98,34 @@ class Sample:
         return np.asarray(self.scale**WEIGHT_POWER)
 
 
+class Once:
+    """Results by key, each computed once, whichever thread asks first; a failed one is computed again."""
+
+    def __init__(self) -> None:
+        """Nothing is computed yet."""
+        self._lock = Lock()
+        self._futures: dict[Hashable, Future[Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self._futures)
+
+    def get(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """The result of a key."""
+        with self._lock:
+            future = self._futures.get(key)
+            is_first = future is None
+            if future is None:
+                future = self._futures[key] = Future()
+        if is_first:
+            try:
+                future.set_result(compute())
+            except BaseException as error:
+                with self._lock:
+                    del self._futures[key]
+                future.set_exception(error)
+        return future.result()
+
+
 class TrainingPanel:
     """The panel of one run: what is learned from, and what is scored.
 
@@ -116,7 +146,7 @@ class TrainingPanel:
         self.settings = settings
         self._profiles: dict[dt.date, Profile] = {}
         self._samples: dict[dt.date, Sample] = {}
-        self.fits: dict[Any, Any] = {}  # of `backtest.refit`
+        self.fits = Once()
 
     @cached_property
     def last(self) -> dt.date:

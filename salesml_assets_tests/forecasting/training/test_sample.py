@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import polars as pl
@@ -13,6 +15,7 @@ from salesml_assets.forecasting.panel import SCORE, TRAIN
 from salesml_assets.forecasting.training.sample import (
     MAX_LABEL,
     MAX_TWEEDIE_LABEL,
+    Once,
     TrainingPanel,
     last_step,
     training_rows,
@@ -106,3 +109,24 @@ def test_folds_come_from_the_last_step(rows: pl.DataFrame, panel: TrainingPanel)
     assert sum(batch.height for batch in panel.to_score(2)) == scored.filter(pl.col("fold") == 2).height
     with pytest.raises(ValueError, match="no rows to forecast"):
         last_step(panel_source(scored))
+
+
+def test_a_result_is_computed_once_by_whichever_thread_asks_first() -> None:
+    once, calls = Once(), []
+
+    def slow() -> int:
+        calls.append(1)
+        time.sleep(0.05)
+        return len(calls)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: once.get("key", slow), range(8)))
+    assert found == [1] * 8
+    assert len(once) == 1
+
+
+def test_a_failed_result_is_computed_again() -> None:
+    once = Once()
+    with pytest.raises(ZeroDivisionError):
+        once.get("key", lambda: 1 / 0)
+    assert once.get("key", lambda: 7) == 7
