@@ -22,6 +22,7 @@ from salesml_assets.forecasting.model.bundle import (
     write_bundle,
 )
 from salesml_assets.forecasting.model.models import Baseline, Learned, Model
+from salesml_assets.forecasting.pooled import COLUMNS
 from salesml_assets_tests.forecasting.model.fitted import ROWS, learned
 
 Files = dict[str, bytes]
@@ -31,12 +32,22 @@ def bundle(model: Model) -> Bundle:
     """A bundle of a model."""
     return Bundle(
         model=model, version=3, algorithm="xgboost", parameters={"max_depth": 3, "objective": "a+b"},
-        cutoff=dt.date(2024, 2, 29), rows=10, features=FeatureSpec(numbers=("promo",)),
+        cutoff=dt.date(2024, 2, 29), rows=10, features=FeatureSpec(
+            numbers=("promo",), plan_groups=("store",), holidays=(("DE", "2024-05-01", "Labor Day"),), region="DE"
+        ),
         series_keys=("store", "product"),
         horizon=7, calendar=Calendar(1, None, (6,)), non_negative=True,
         intervals=pl.DataFrame({"min_scale": [9.5, 0.0], "rows": [5, 5], "lo80": [-0.1, -0.3], "hi80": [1 / 3, 0.4]}),
         lake_versions={"panel": 4}, settings={"forecast": {"horizon": 7}},
         trained_at=dt.datetime(2024, 3, 1, 6, tzinfo=dt.UTC), decision={"winner": "xgboost"}, code_version="0.1.0+gabc",
+        pooled=pl.DataFrame(
+            [
+                ("coefficient", "", dt.date(2024, 2, 29), "level", 1 / 3, None),
+                ("plan", "store=7", dt.date(2024, 3, 1), "promo", 0.5, None),
+            ],
+            COLUMNS,
+            orient="row",
+        ),
     )  # fmt: skip
 
 
