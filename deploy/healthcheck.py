@@ -1,4 +1,5 @@
-"""`python -I -S healthcheck.py ADDRESS`: exit code 0 if http://host:port/path answers with 2xx, or tcp://host:port accepts.
+"""`python -I -S healthcheck.py ADDRESS`: exit code 0 if http://host:port/path answers with 2xx, or tcp://host:port
+accepts.
 
 It runs every few seconds in every container, so it imports next to nothing.
 """
