@@ -113,6 +113,20 @@ def test_every_asset_is_made_and_every_blocking_check_holds(
 
 
 @pytest.mark.slow
+def test_the_run_leaves_an_executed_notebook_and_explanations_that_add_up(project: Project, first: Any) -> None:
+    (page,) = (project.home / ".salesml" / "lake").glob("_files/validation_notebook/*/model_validation.html")
+    assert page.read_text(encoding="utf-8").count("data:image/png") >= 10
+    table = project.lake.read_pandas("explanations")
+    local = table[table["kind"] == "local"]
+    sums = local.groupby(["unique_id", "ds"])["amount"].sum()
+    published = project.lake.read_pandas("forecasts").set_index(["unique_id", "ds"])["yhat"]
+    assert len(sums)
+    assert (sums - published.loc[sums.index]).abs().max() < 1e-6
+    changes = project.lake.read_pandas("model_comparison", filters=[("metric", "=", "change")])
+    assert changes["value"].notna().all()
+
+
+@pytest.mark.slow
 def test_rows_are_conserved_and_forecasts_complete(project: Project, first: Any) -> None:
     lake, sales = project.lake, small_sales().drop_duplicates(list(NAMES))
     assert lake.size("sales").rows == len(sales)
