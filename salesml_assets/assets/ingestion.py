@@ -70,7 +70,7 @@ def ingestion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             check_store(settings, settings.lake.root, "lake.root")
             check_store(settings, settings.sales.path, "sales.path")
             # All months of the source are the whole source: the command line has looked at it already.
-            part = None if FULL_LOAD_TAG in context.run_tags else loaded
+            part = None if FULL_LOAD_TAG in context.run.tags else loaded
             summary = preflight(spark.session, settings, part, trains=trains_models(context))
             delivered = with_month(read_source(spark.session, settings), settings, settings.today)
         rules = {rule.name: rule.description for rule in applicable_rules(delivered, settings)}
