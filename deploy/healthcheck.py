@@ -1,5 +1,4 @@
-"""`python -I -S healthcheck.py ADDRESS`: exit code 0 if http://host:port/path answers with 2xx, or tcp://host:port
-accepts.
+"""`python -I -S healthcheck.py ADDRESS`: exit code 0 if an http:// address answers with 2xx, a tcp:// one accepts.
 
 It runs every few seconds in every container, so it imports next to nothing.
 """
