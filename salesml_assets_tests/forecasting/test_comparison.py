@@ -58,7 +58,8 @@ def test_the_json_has_the_keys_that_teams_know(comparison: Comparison) -> None:
     found = json.loads(json.dumps(comparison_json(comparison), allow_nan=False))
     assert set(found) == {*RUNS, "_decision", "_folds"}
     assert found["xgboost"].keys() == {
-        "rmse", "mae", "r2", "best_params", "wape", "bias", "rmsse", "coverage80", "coverage95", "seconds", "rows",
+        "rmse", "mae", "r2", "best_params", "wape", "bias", "rmsse", "change", "coverage80", "coverage95", "seconds",
+        "rows",
     }  # fmt: skip
     assert found["linear_regression"]["best_params"] == {"regParam": 0.1}
     assert found["xgboost"]["seconds"] == 20.0

@@ -42,7 +42,9 @@ PLAN: dict[str, Any] = {
     "events": [{"kind": "level_shift", "week": 1, "size": 1.5, "share": 0.4}],
     "settings": {"training": {"algorithms": ["seasonal_naive", "moving_average"], "max_rows": 2_000}},
 }
-REFRESHED = "drift_report, explanations, features, forecast_accuracy, forecasts, panel, report, sales_series"
+REFRESHED = (
+    "drift_report, explanations, features, forecast_accuracy, forecasts, panel, pooled_calendar, report, sales_series"
+)
 
 
 @dataclass(frozen=True)
