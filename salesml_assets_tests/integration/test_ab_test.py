@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,7 @@ class Shop:
         """The platform on a day, after the sales up to then were delivered."""
         today = START + dt.timedelta(days)
         SALES[SALES["date"] < today].to_parquet(self.folder / "sales.parquet", index=False)
+        os.utime(self.folder / "sales.parquet", (days, days))  # a file that was just written may still be copied
         (location,) = WorkspaceFileTarget([str(WORKSPACE)]).create_origins()
         return Platform(self.settings(today, *algorithms), self.instance, location, cursors, lambda step: None)
 
@@ -116,8 +118,10 @@ def test_a_better_challenger_is_promoted_by_what_came_true(shop: Shop) -> None:
     reports = []
     for fortnight in range(1, FORTNIGHTS + 1):
         platform = shop.on(DAYS + 14 * fortnight, NAIVE, MEAN, cursors=cursors)
-        succeeded(*platform.until_quiet(NEW_SALES))
-        succeeded(*platform.until_quiet(REFRESH))
+        loads, refreshes = [*platform.until_quiet(NEW_SALES)], [*platform.until_quiet(REFRESH)]
+        succeeded(*loads, *refreshes)
+        assert loads
+        assert refreshes
         reports.append(shop.lake.read_polars(AB_TEST_REPORT).to_dicts())
         if reports[-1][0]["outcome"] != "running":
             break
