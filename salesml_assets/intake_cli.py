@@ -178,9 +178,32 @@ def _rejected(spark: SparkSession, settings: Settings) -> list[Note]:
         yaml = "quality:\n  disable: [exact_duplicate]  # where equal lines are different sales"
         most = max(reasons, key=lambda rule: reasons[rule])
         notes.append(Note("wrong", "quality.error_share", text, yaml if most == "exact_duplicate" else ""))
+    notes += _outlier_notes(judged.where(F.size(REASONS) == 0), settings)
     notes += _plan_notes(judged.where(F.size(REASONS) == 0), settings)
     judged.unpersist()
     return notes
+
+
+def _outlier_notes(accepted: DataFrame, settings: Settings) -> list[Note]:
+    """Whether flagged rows carry more of the target than a run goes on with."""
+    from pyspark.sql import functions as F
+
+    from salesml_assets.quality.notes import Note
+    from salesml_assets.quality.remedies import outlier_sentence
+
+    target, limit = settings.forecast.target, settings.quality.outlier_share
+    rule, size = f"outlier_{target}", F.abs(F.col(target).cast("double"))
+    flagged = F.array_contains("flags", rule)
+    found = accepted.agg(
+        F.sum(size).alias("total"), F.sum(F.when(flagged, size)).alias("carried"), F.count_if(flagged).alias("rows")
+    ).head()
+    assert found is not None
+    share = (found["carried"] or 0.0) / found["total"] if found["total"] else 0.0
+    if share <= limit:
+        return []
+    shown = "; ".join(_samples(accepted.where(flagged)))
+    text = outlier_sentence(rule, found["rows"], share, target, limit, shown)
+    return [Note("wrong", "quality.outlier_share", text, "quality:\n  outlier_action: reject  # where they are wrong")]
 
 
 def _samples(rows: DataFrame) -> list[str]:

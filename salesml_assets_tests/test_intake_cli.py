@@ -129,6 +129,28 @@ def test_check_says_what_is_wrong_and_what_to_write(
     assert "1 wrong" in shown.output
 
 
+def test_check_names_a_code_that_was_typed_as_a_quantity(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [(day, f"T{number}", "water", 5 + number % 3) for number, day in enumerate(days(182))]
+    rows.append((days(182)[-1], "T999", "water", 7891000315507))
+    write_rows(tmp_path / "lines.csv", ["day", "ticket", "product", "qty"], rows)
+    columns = {"date": "day", "product": "product", "order_id": "ticket", "quantity": "qty"}
+    settings = {
+        "sales": {"path": "lines.csv", "format": "csv", "columns": columns},
+        "forecast": {"target": "quantity", "horizon": 14},
+        "clock": {"today": dt.date(2024, 7, 1)},
+        "spark": SPARK,
+    }
+    (tmp_path / "salesml.yaml").write_text(yaml.safe_dump(settings))
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(app, ["check"])
+    assert shown.exit_code == 2
+    assert "1 rows flagged by outlier_quantity carry 100.0% of quantity" in shown.output
+    assert "T999 water 7891000315507" in shown.output
+    assert "quality:\n  outlier_action: reject" in shown.output
+
+
 def test_init_overwrites_nothing(tmp_path: Path) -> None:
     source = till(tmp_path)
     (tmp_path / "salesml.yaml").write_text("sales: {}\n")

@@ -47,6 +47,8 @@ def measure_outliers(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
     """The share of the target in rows that are flagged as its outliers."""
     import polars as pl
 
+    from salesml_assets.quality.remedies import outlier_sentence
+
     target, limit = settings.forecast.target, settings.quality.outlier_share
     rule, keys = f"outlier_{target}", list(settings.forecast.series)
     total, flagged, rows = 0.0, 0.0, 0
@@ -70,8 +72,7 @@ def measure_outliers(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
         share <= limit,
         {"share": share, "flagged rows": rows, "stops above": limit, "largest": shown},
         ERROR,
-        f"{rows:,} rows flagged by {rule} carry {share:.1%} of {target}, and quality.outlier_share allows {limit:.0%}: "
-        f"{shown}. Set quality.outlier_action: reject to leave them out, or quality.outlier_share: 1 if they are right",
+        outlier_sentence(rule, rows, share, target, limit, shown),
     )
 
 

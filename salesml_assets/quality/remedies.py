@@ -59,3 +59,20 @@ def rejected_sentence(
         f"{limit:.0%}: {'. '.join(parts)}. The rejected rows are in the table quarantined_sales; a higher "
         f"quality.error_share goes on without them"
     )
+
+
+def outlier_sentence(rule: str, rows: int, share: float, target: str, limit: float, shown: str) -> str:
+    """Why a run stops at outliers that carry the target: rule, rows, and what to set.
+
+    Args:
+        rule: The rule that flags them.
+        rows: Flagged rows.
+        share: Share of the target that they carry.
+        target: The target.
+        limit: `quality.outlier_share`.
+        shown: The largest of them, as text.
+    """
+    return (
+        f"{rows:,} rows flagged by {rule} carry {share:.1%} of {target}, and quality.outlier_share allows {limit:.0%}: "
+        f"{shown}. Set quality.outlier_action: reject to leave them out, or quality.outlier_share: 1 if they are right"
+    )
