@@ -58,6 +58,9 @@ COLUMNS = {
     "wape": "Sum of absolute errors over the sum of sales.",
     "bias": "Sum of forecasts less sales, over the sum of sales; above zero: too high.",
     "volume": "Sum of sales.",
+    "max_gap": "Most steps between two sales so far; null before the second one.",
+    "times_sold": "Steps with a sale so far.",
+    "known": "Open steps so far whose sales are known.",
     "algorithm": "Name of the algorithm.",
     "cutoff": "Last step that was learned from, or known.",
     **{f"{side}{level}": f"{word} bound of the {level} % interval." for level in (80, 95)
@@ -78,6 +81,16 @@ BY_TABLE: dict[str, dict[str, str]] = {
         "ds": "The target's step: origin + horizon.",
         "draw": "Uniform draw of the row, the same in every run.",
         "short": "Whether the series is too short for a model.",
+        "ended": "Whether the series stopped selling.",
+        "calendar_regression": "Forecast of the calendar regression.",
+        **{
+            f"calendar_{part}": f"Share of {words} in the forecast of the calendar regression, in units of the target."
+            for part, words in (
+                ("level", "the level"), ("weekday", "the weekday"), ("season", "the time of the year and month"),
+                ("holidays", "public holidays and the turn of the year"), ("planned", "what is planned"),
+                ("trend", "the trend"),
+            )
+        },
         "seasonal_naive": "The value at the same point of the season before, the baseline's forecast.",
         "average_short": "Mean of the last week (or month) known, as a forecast.",
         "average_medium": "Mean of the last four weeks (or two months) known, as a forecast.",

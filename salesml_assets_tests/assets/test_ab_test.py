@@ -26,12 +26,14 @@ from salesml_assets.names import (
     AB_TEST_REPORT,
     CHALLENGER_FORECASTS,
     CHALLENGER_MODEL,
+    EXPLANATIONS,
     FEATURES,
     FORECAST_ACCURACY,
     FORECASTS,
     MODEL_COMPARISON,
     MODEL_REGISTRY,
     PANEL,
+    POOLED_CALENDAR,
     PRODUCTION_MODEL,
     QUARANTINED_SALES,
     RAW_SALES,
@@ -44,7 +46,7 @@ from salesml_assets.notifications.messages import plain_text
 from salesml_assets.registry.connection import tracking_uri
 from salesml_assets.resources import spark as spark_module
 from salesml_assets_tests.forecasting.small import DAYS, START, small_sales
-from salesml_assets_tests.forecasting.small_lake import small_panel, small_series
+from salesml_assets_tests.forecasting.small_lake import small_panel, small_pool, small_series
 from salesml_assets_tests.forecasting.test_ab_test import ABShop
 
 HORIZON, WEEKS = 7, 12
@@ -87,6 +89,7 @@ class Shop:
             RAW_SALES: sales.head(5), SALES: sales, SALES_SERIES: series, FEATURES: features,
             QUARANTINED_SALES: pl.DataFrame(schema={"_reasons": pl.List(pl.String)}),
             PANEL: small_panel(features, settings).with_columns(volume_class=pl.lit("A")),
+            POOLED_CALENDAR: small_pool(features, settings),
         }  # fmt: skip
         for name, table in tables.items():
             self.lake.write_polars(table, name, run_id="delivered")
@@ -216,7 +219,7 @@ def test_a_better_challenger_is_promoted_by_what_came_true(
     assert "version 3, moving_average" in message
 
     # What is made from it follows with the next refresh; the test is over.
-    shop.run(settings, *REFRESHED, MODEL_REGISTRY, FORECAST_ACCURACY, REPORT)
+    shop.run(settings, *REFRESHED, MODEL_REGISTRY, FORECAST_ACCURACY, EXPLANATIONS, REPORT)
     assert set(shop.lake.read_polars(FORECASTS, ["model", "model_version"]).unique().rows()) == {(MEAN, 3)}
     assert shop.lake.size(CHALLENGER_FORECASTS).rows == 0
     assert shop.report() == last

@@ -107,7 +107,9 @@ def forecasts() -> pd.DataFrame:
 
 def test_forecasts(findings):
     def found(frame: pd.DataFrame, settings: Settings = SETTINGS) -> set[str]:
-        return failed(findings(measure_forecasts, settings, forecasts=frame, sales_series=series()))
+        return failed(
+            findings(partial(measure_forecasts, table="forecasts"), settings, forecasts=frame, sales_series=series())
+        )
 
     good = forecasts()
     assert found(good) == set()
@@ -119,8 +121,9 @@ def test_forecasts(findings):
     assert found(good.assign(yhat=10.0, hi80=400.0, hi95=500.0)) == set()
     assert found(good.assign(yhat=400.0, hi80=400.0, hi95=500.0)) == {"plausible"}
     far = findings(
-        measure_forecasts, SETTINGS, forecasts=good.assign(yhat=0.0, lo80=0.0, lo95=0.0), sales_series=series()
-    )
+        partial(measure_forecasts, table="forecasts"), SETTINGS,
+        forecasts=good.assign(yhat=0.0, lo80=0.0, lo95=0.0), sales_series=series(),
+    )  # fmt: skip
     assert failed(far) == {"plausible"}
     assert far["plausible"].severity is WARN
 

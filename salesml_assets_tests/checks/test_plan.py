@@ -45,7 +45,8 @@ def evaluated(spark: SparkSession, folder: Path, plan: Iterable[tuple[dt.date, s
     )  # fmt: skip
     tables.tables.write_arrow(_arrow(series), "sales_series")
     (check,) = plan_checks(settings)
-    done = dg.materialize([dg.AssetSpec("sales_series"), check], resources={"tables": tables}, raise_on_error=False)  # type: ignore[list-item]
+    defs = dg.Definitions([dg.AssetSpec("sales_series")], asset_checks=[check], resources={"tables": tables})
+    done = defs.resolve_implicit_global_asset_job_def().execute_in_process(raise_on_error=False)
     (found,) = done.get_asset_check_evaluations()
     assert found.check_name == PLAN_CHECK
     return found

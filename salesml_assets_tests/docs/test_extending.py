@@ -97,7 +97,7 @@ def declarations() -> Iterator[None]:
 @pytest.mark.usefixtures("declarations")
 def test_the_feature_reaches_the_models_and_the_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     source = titled(PAGE, "salesml_assets/forecasting/panel_features.py")
-    names: dict[str, Any] = {"Feature": panel_features.Feature, "pl": pl}
+    names: dict[str, Any] = {"Feature": panel_features.Feature, "WEEKDAY": panel_features.WEEKDAY, "pl": pl}
     exec(f"feature = {source}", names)
     feature = names["feature"]
     calendar = panel_features._calendar()

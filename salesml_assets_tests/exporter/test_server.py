@@ -75,7 +75,7 @@ import pathlib, sys
 import dagster as dg
 from salesml_assets.config.settings import Settings
 from salesml_assets.exporter.collector import MetricsCollector, sources
-with dg.DagsterInstance.ephemeral() as instance:
+with dg.DagsterInstance.local_temp() as instance:
     settings = Settings(lake={"root": sys.argv[1]})
     families = list(MetricsCollector(sources(settings, instance, pathlib.Path(sys.argv[2]))).collect())
 values = {sample.name: sample.value for family in families for sample in family.samples if not sample.labels}

@@ -57,15 +57,15 @@ def _pairs(frame: pd.DataFrame) -> list[tuple[float, float]]:
 
 
 def _bars(axes: Axes, places: np.ndarray, sizes: object, texts: list[str]) -> None:
-    values = np.asarray(sizes, dtype=float)
-    axes.barh(places, np.nan_to_num(values), height=0.68, color=np.where(values < 0, PALE, BLUE))
+    values = np.nan_to_num(np.asarray(sizes, dtype=float))  # what is not known has no bar
+    axes.barh(places, values, height=0.68, color=np.where(values < 0, PALE, BLUE))
     for place, value, text in zip(places, values, texts, strict=True):
         axes.annotate(
-            text, (max(float(np.nan_to_num(value)), 0.0), place), xytext=(4, 0), textcoords="offset points",
+            text, (max(float(value), 0.0), place), xytext=(4, 0), textcoords="offset points",
             va="center", fontsize=8, color=MUTED,
         )  # fmt: skip
-    reach = float(np.nanmax(np.abs(values))) or 1.0
-    axes.set_xlim(min(0.0, 1.15 * float(np.nanmin(values))), 1.3 * reach)
+    reach = float(np.abs(values).max()) or 1.0
+    axes.set_xlim(min(0.0, 1.15 * float(values.min())), 1.3 * reach)
     axes.axvline(0, color=PALE, linewidth=0.8)
 
 
