@@ -69,7 +69,7 @@ class Bundle:
         decision: The promotion decision with its numbers; empty for a model of the backtest.
         pooled: What series know from one another at the end of the data (`Pool.to_frame`).
         profile: How new series sell, for the series that are too short for the model.
-        code_version: Release and commit of the code that trained it; empty where an earlier release did.
+        code_version: Release and commit of the code that trained it.
     """
 
     model: Model
@@ -159,15 +159,13 @@ def read_bundle(read: Read, place: str) -> Bundle:
             calendar=Calendar(**{name: _tuple(value) for name, value in calendar.items()}),
             intervals=pl.DataFrame(values["intervals"], infer_schema_length=None),
             series_keys=tuple(values["series_keys"]),
-            pooled=_pooled(values.get("pooled", [])),
-            # An earlier release saved none: a short series is forecast by its own mean.
-            profile=profile_from_json(values["profile"]) if "profile" in values else Profile(),
-            code_version=values.get("code_version", ""),
+            pooled=_pooled(values["pooled"]),
+            profile=profile_from_json(values["profile"]),
             **{
                 name: values[name]
                 for name in (
                     "version", "algorithm", "parameters", "rows", "horizon", "non_negative", "lake_versions",
-                    "settings", "decision",
+                    "settings", "decision", "code_version",
                 )
             },
         )  # fmt: skip
