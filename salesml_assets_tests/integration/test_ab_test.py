@@ -138,11 +138,16 @@ def test_a_better_challenger_is_promoted_by_what_came_true(shop: Shop) -> None:
     assert last["low"] == pytest.approx(found.low)
     assert last["decided_on"] == found.decided_on
 
-    # The promotion is a version with its evidence, and what depends on it was made again.
+    # The promotion is a version with its evidence.
     newest = all_versions(shop.lake)[-1]
     assert (newest.version, newest.algorithm, newest.path) == (3, MEAN, test.challenger.path)
     assert newest.decision["evidence"]["test"] == 1
     assert newest.decision["evidence"]["low"] > 0
+
+    # What depends on it follows with the next refresh.
+    assert fortnight < FORTNIGHTS
+    platform = shop.on(DAYS + 14 * (fortnight + 1), NAIVE, MEAN, cursors=cursors)
+    succeeded(*platform.until_quiet(NEW_SALES), *platform.until_quiet(REFRESH))
     assert set(shop.lake.read_polars(FORECASTS, ["model", "model_version"]).unique().rows()) == {(MEAN, 3)}
     assert shop.lake.size(CHALLENGER_FORECASTS).rows == 0
     assert running_test(shop.lake) is None
