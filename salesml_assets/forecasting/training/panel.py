@@ -66,11 +66,15 @@ def with_group_means(rows: DataFrame, spec: FeatureSpec) -> DataFrame:
         rows: Steps of all series, those to forecast included.
         spec: The definition of the features.
     """
-    for key in spec.plan_groups:
-        if key in rows.columns and spec.numbers:
+    # Windows and no join of the rows with their own means: Spark's analysis of such a join took minutes.
+    means = {}
+    for key in [key for key in spec.plan_groups if key in rows.columns]:
+        together = Window.partitionBy(key, "ds")
+        for name in spec.numbers:
             # Sums in another order differ in their last digits.
-            means = [F.round(F.avg(name), 9).alias(group_mean(name, key)) for name in spec.numbers]
-            rows = rows.join(rows.groupBy(key, "ds").agg(*means), [key, "ds"], "left")
+            mean = F.round(F.avg(name).over(together), 9)
+            means[group_mean(name, key)] = F.when(F.col(key).isNotNull(), mean)
+    rows = rows.withColumns(means) if means else rows
     return rows
 
 

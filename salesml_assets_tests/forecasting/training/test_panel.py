@@ -84,9 +84,9 @@ def test_covariates_planned_ahead_reach_the_days_they_are_planned_for(
     assert (future["f_promotion"] == promoted.astype(float)).all()
     assert set(future.loc[promoted, "c_campaign"]) == {"flyer"}
     assert set(future.loc[~promoted, "c_campaign"]) == {"none"}
-    # All series of a category have the same plan; there are no stores.
-    assert (future["f_promotion_by_category"] == promoted.astype(float)).all()
     assert "f_promotion_by_store" not in future.columns
+    # All series have the same plan, so the mean over a category is each one's own.
+    assert (future["f_promotion_by_category"] == promoted.astype(float)).all()
 
 
 def test_means_of_plans_are_those_over_all_series_of_a_group(spark: SparkSession) -> None:
