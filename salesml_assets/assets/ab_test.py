@@ -3,7 +3,6 @@
 import datetime as dt
 import json
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -88,20 +87,14 @@ def ab_test_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, tables: Lake, training: Training, files: FileStore
     ) -> dg.Output[Table]:
         from salesml_assets.forecasting.challenger import running_test
-        from salesml_assets.forecasting.model.bundle import BundleError
-        from salesml_assets.forecasting.model.predict import forecast, no_forecasts
-        from salesml_assets.forecasting.panel import FUTURE
-        from salesml_assets.forecasting.versions import read_version
+        from salesml_assets.forecasting.model.predict import no_forecasts
 
         test = running_test(tables.tables)
         if test is None:
             return dg.Output(no_forecasts(settings.forecast.series), metadata={"challenger": "none"})
-        try:
-            bundle = read_version(files, test.challenger)
-        except BundleError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
-        rows = training.apply(partial(forecast, bundle), FUTURE, settings, context.run.run_id)
-        return dg.Output(rows, metadata={"model": bundle.algorithm, "challenger": bundle.version})
+        challenger = test.challenger
+        rows = production.forecast_by(challenger, training, files, settings, context.run.run_id)
+        return dg.Output(rows, metadata={"model": challenger.algorithm, "challenger": challenger.version})
 
     @dg.asset(
         name=AB_TEST_REPORT,

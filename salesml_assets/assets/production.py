@@ -88,22 +88,40 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def forecasts(
         context: dg.AssetExecutionContext, tables: Lake, training: Training, files: FileStore
     ) -> dg.Output[Table]:
-        from salesml_assets.forecasting.model.bundle import BundleError
-        from salesml_assets.forecasting.model.predict import forecast
-        from salesml_assets.forecasting.panel import FUTURE
-        from salesml_assets.forecasting.versions import latest_version, read_version
+        from salesml_assets.forecasting.versions import latest_version
 
         newest = latest_version(tables.tables)
         if newest is None:
             raise dg.Failure(f"there is no production model yet: materialize {PRODUCTION_MODEL} first")
-        try:
-            bundle = read_version(files, newest)
-        except BundleError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
-        rows = training.apply(partial(forecast, bundle), FUTURE, settings, context.run.run_id)
+        rows = forecast_by(newest, training, files, settings, context.run.run_id)
         return dg.Output(rows, metadata={"model": newest.algorithm, "model version": newest.version})
 
     return [production_model, forecasts]
+
+
+def forecast_by(version: "Version", training: Training, files: FileStore, settings: Settings, run_id: str) -> Any:
+    """What the lake's IO manager writes of the forecasts by a version.
+
+    Args:
+        version: A production model, or a challenger.
+        training: The panel.
+        files: The files of the lake.
+        settings: The settings.
+        run_id: The run that reads.
+
+    Raises:
+        Failure: The version cannot be read.
+    """
+    from salesml_assets.forecasting.model.bundle import BundleError
+    from salesml_assets.forecasting.model.predict import forecast
+    from salesml_assets.forecasting.panel import FUTURE
+    from salesml_assets.forecasting.versions import read_version
+
+    try:
+        bundle = read_version(files, version)
+    except BundleError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    return training.apply(partial(forecast, bundle), FUTURE, settings, run_id)
 
 
 @dataclass(frozen=True)

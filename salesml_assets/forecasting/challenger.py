@@ -144,7 +144,7 @@ def next_number(lake: Lakehouse) -> int:
 def plan_challenger(lake: Lakehouse, decision: Decision, recipes: Mapping[str, Recipe], today: dt.date) -> Plan:
     """Which challenger a training has to fit, if any.
 
-    While a test runs, its own recipe: a test that began anew with each training would never end. Else the candidate of
+    While a test runs, its own recipe: a test that restarted with each training would never end. Else the candidate of
     the comparison, unless it lost to the same champion less than `DAYS_BETWEEN_TESTS` before.
 
     Args:

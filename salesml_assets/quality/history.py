@@ -20,7 +20,7 @@ def days_of_other_months(lake: Lakehouse, months: Sequence[str]) -> tuple[dt.dat
 
     Args:
         lake: The lake.
-        months: The months that are loaded anew, 'yyyy-MM'.
+        months: The months that are loaded by this run, 'yyyy-MM'.
     """
     import pyarrow.compute as pc
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 import polars as pl
 import pytest
 from mlflow import MlflowClient
@@ -45,6 +44,7 @@ from salesml_assets.notifications.event_messages import message_about_success
 from salesml_assets.notifications.messages import plain_text
 from salesml_assets.registry.connection import tracking_uri
 from salesml_assets.resources import spark as spark_module
+from salesml_assets_tests.forecasting.ab_losses import expected_losses
 from salesml_assets_tests.forecasting.small import DAYS, START, small_sales
 from salesml_assets_tests.forecasting.small_lake import small_panel, small_pool, small_series
 from salesml_assets_tests.forecasting.test_ab_test import ABShop
@@ -233,24 +233,3 @@ def test_a_better_challenger_is_promoted_by_what_came_true(
     assert [one.algorithm for one in all_versions(shop.lake)] == [NAIVE, NAIVE, MEAN, MEAN]
     assert len(all_tests(shop.lake)) == 1
     assert shop.lake.read_polars(CHALLENGER_MODEL).height == 1
-
-
-def expected_losses(lake: Lakehouse) -> pl.DataFrame:
-    """Per day Σ|y - ŷ| of both models, from the versions of their tables, computed with pandas."""
-    actual = lake.read_pandas(SALES_SERIES).query("not closed")[["unique_id", "ds", "y"]]
-
-    def made(name: str, model: int) -> pd.DataFrame:
-        tables = {}
-        for commit in reversed(lake.history(name)):
-            rows = lake.read_pandas(name, version=commit.version)
-            rows = rows[rows["model_version"] == model]
-            if len(rows):
-                tables[rows["cutoff"].iloc[0]] = rows[["unique_id", "cutoff", "ds", "yhat"]]
-        return pd.concat(tables.values())
-
-    both = made(FORECASTS, 2).merge(made(CHALLENGER_FORECASTS, 1), on=["unique_id", "cutoff", "ds"])
-    both = both.merge(actual, on=["unique_id", "ds"])
-    both = both.assign(
-        champion=(both["y"] - both["yhat_x"]).abs(), challenger=(both["y"] - both["yhat_y"]).abs(), volume=both["y"]
-    )
-    return pl.from_pandas(both.groupby("ds", as_index=False)[["champion", "challenger", "volume"]].sum())

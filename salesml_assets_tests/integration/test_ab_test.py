@@ -7,11 +7,8 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
-import pandas as pd
-import polars as pl
 import pytest
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from mlflow import MlflowClient
@@ -26,6 +23,7 @@ from salesml_assets.names import AB_TEST_REPORT, CHALLENGER_FORECASTS, CHALLENGE
 from salesml_assets.registry.connection import tracking_uri
 from salesml_assets.simulation.platform import NEW_SALES, REFRESH, Platform
 from salesml_assets.simulation.state import RunRecord
+from salesml_assets_tests.forecasting.ab_losses import expected_losses
 from salesml_assets_tests.forecasting.small import DAYS, START, small_sales
 
 WORKSPACE = Path(__file__).parents[2] / "workspace.yaml"
@@ -160,24 +158,3 @@ def test_a_better_challenger_is_promoted_by_what_came_true(shop: Shop) -> None:
     assert [one.algorithm for one in all_versions(shop.lake)] == [NAIVE, NAIVE, MEAN, MEAN]
     assert len(all_tests(shop.lake)) == 1
     assert shop.lake.read_polars(CHALLENGER_MODEL).height == 1
-
-
-def expected_losses(lake: Lakehouse) -> pl.DataFrame:
-    """Per day Σ|y - ŷ| of both models, from the versions of their tables, computed with pandas."""
-    actual = lake.read_pandas("sales_series").query("not closed")[["unique_id", "ds", "y"]]
-
-    def made(name: str, model: int) -> pd.DataFrame:
-        tables: dict[Any, pd.DataFrame] = {}
-        for commit in reversed(lake.history(name)):
-            rows = lake.read_pandas(name, version=commit.version)
-            rows = rows[rows["model_version"] == model]
-            if len(rows):
-                tables[rows["cutoff"].iloc[0]] = rows[["unique_id", "cutoff", "ds", "yhat"]]
-        return pd.concat(tables.values())
-
-    both = made(FORECASTS, 2).merge(made(CHALLENGER_FORECASTS, 1), on=["unique_id", "cutoff", "ds"])
-    both = both.merge(actual, on=["unique_id", "ds"])
-    both = both.assign(
-        champion=(both["y"] - both["yhat_x"]).abs(), challenger=(both["y"] - both["yhat_y"]).abs(), volume=both["y"]
-    )
-    return pl.from_pandas(both.groupby("ds", as_index=False)[["champion", "challenger", "volume"]].sum())

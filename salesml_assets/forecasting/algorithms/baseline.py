@@ -10,14 +10,15 @@ from salesml_assets.forecasting.algorithms.base import Engines, Fit, FitAll, Par
 if TYPE_CHECKING:
     from salesml_assets.config.settings import TrainingSettings
     from salesml_assets.forecasting.model.encoder import Matrix
+    from salesml_assets.forecasting.model.models import Model
     from salesml_assets.forecasting.training.sample import Sample
 
 
-def baseline(column_of: Callable[[Parameters], str]) -> FitAll:
-    """The `fit` of a baseline.
+def untrained(model_of: Callable[[Parameters], Model]) -> FitAll:
+    """The `fit` of an algorithm whose forecasts the panel has already.
 
     Args:
-        column_of: The column for a set of parameters.
+        model_of: The model for a set of parameters.
     """
 
     def fit(
@@ -27,8 +28,21 @@ def baseline(column_of: Callable[[Parameters], str]) -> FitAll:
         engines: Engines,
         probe: Matrix | None,
     ) -> Iterator[Fit]:
-        from salesml_assets.forecasting.model.models import Baseline
-
-        return (Fit(Baseline(column_of(parameters))) for parameters in candidates)
+        return (Fit(model_of(parameters)) for parameters in candidates)
 
     return fit
+
+
+def baseline(column_of: Callable[[Parameters], str]) -> FitAll:
+    """The `fit` of a baseline.
+
+    Args:
+        column_of: The column for a set of parameters.
+    """
+
+    def model_of(parameters: Parameters) -> Model:
+        from salesml_assets.forecasting.model.models import Baseline
+
+        return Baseline(column_of(parameters))
+
+    return untrained(model_of)

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from salesml_assets.forecasting.algorithms.base import Algorithm, Engines, Fit, Parameters
+from salesml_assets.forecasting.algorithms.base import Algorithm, Parameters
+from salesml_assets.forecasting.algorithms.baseline import untrained
 
 if TYPE_CHECKING:
-    from salesml_assets.config.settings import TrainingSettings
-    from salesml_assets.forecasting.model.encoder import Matrix
-    from salesml_assets.forecasting.training.sample import Sample
+    from salesml_assets.forecasting.model.models import Model
 
 
-def fit(
-    sample: Sample | None,
-    candidates: Sequence[Parameters],
-    settings: TrainingSettings,
-    engines: Engines,
-    probe: Matrix | None,
-) -> Iterator[Fit]:
+def model(parameters: Parameters) -> Model:
     """Nothing is left to fit: the panel's rows have the forecasts of the last knot before their origins."""
     from salesml_assets.forecasting.model.models import Calendar
 
-    return (Fit(Calendar()) for _ in candidates)
+    return Calendar()
 
 
 ALGORITHM = Algorithm(
@@ -31,5 +23,5 @@ ALGORITHM = Algorithm(
     title="Calendar regression",
     description="A ridge regression of each series on weekday, season, holidays, plans and trend, pooled over series.",
     grid={},
-    fit=fit,
+    fit=untrained(model),
 )
