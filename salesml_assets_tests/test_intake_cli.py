@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from click.testing import Result
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
@@ -104,24 +105,25 @@ def test_from_a_file_to_its_sales(
     assert "0 wrong" in shown.output
 
 
+def checked(folder: Path, **columns: str) -> Result:
+    """The outcome of `salesml check` on `lines.csv` in the working folder."""
+    settings = {
+        "sales": {"path": "lines.csv", "format": "csv", "columns": columns},
+        "forecast": {"target": "quantity", "horizon": 14},
+        "clock": {"today": dt.date(2024, 7, 1)},
+        "spark": SPARK,
+    }
+    (folder / "salesml.yaml").write_text(yaml.safe_dump(settings))
+    return CliRunner().invoke(app, ["check"])
+
+
 def test_check_says_what_is_wrong_and_what_to_write(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [(day, "water", 1) for day in days(182) for _ in range(3)]
     write_rows(tmp_path / "lines.csv", ["day", "product", "qty"], rows)
-    settings = {
-        "sales": {
-            "path": "lines.csv",
-            "format": "csv",
-            "columns": {"date": "day", "product": "product", "quantity": "qty"},
-        },
-        "forecast": {"target": "quantity", "horizon": 14},
-        "clock": {"today": dt.date(2024, 7, 1)},
-        "spark": SPARK,
-    }
-    (tmp_path / "salesml.yaml").write_text(yaml.safe_dump(settings))
     monkeypatch.chdir(tmp_path)
-    shown = CliRunner().invoke(app, ["check"])
+    shown = checked(tmp_path, date="day", product="product", quantity="qty")
     assert shown.exit_code == 2
     assert "quality.error_share: 66.7% of the 546 delivered rows are rejected" in shown.output
     assert "364 by exact_duplicate, such as 2024-01-01 water 1" in shown.output
@@ -135,16 +137,8 @@ def test_check_names_a_code_that_was_typed_as_a_quantity(
     rows = [(day, f"T{number}", "water", 5 + number % 3) for number, day in enumerate(days(182))]
     rows.append((days(182)[-1], "T999", "water", 7891000315507))
     write_rows(tmp_path / "lines.csv", ["day", "ticket", "product", "qty"], rows)
-    columns = {"date": "day", "product": "product", "order_id": "ticket", "quantity": "qty"}
-    settings = {
-        "sales": {"path": "lines.csv", "format": "csv", "columns": columns},
-        "forecast": {"target": "quantity", "horizon": 14},
-        "clock": {"today": dt.date(2024, 7, 1)},
-        "spark": SPARK,
-    }
-    (tmp_path / "salesml.yaml").write_text(yaml.safe_dump(settings))
     monkeypatch.chdir(tmp_path)
-    shown = CliRunner().invoke(app, ["check"])
+    shown = checked(tmp_path, date="day", product="product", order_id="ticket", quantity="qty")
     assert shown.exit_code == 2
     assert "1 rows flagged by outlier_quantity carry 100.0% of quantity" in shown.output
     assert "T999 water 7891000315507" in shown.output
