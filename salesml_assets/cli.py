@@ -96,12 +96,15 @@ Reason = Annotated[str, typer.Option(help="Why; kept with the new version.")]
 
 @models_app.command("list")
 def list_models() -> None:
-    """Show the versions of the production model, newest first."""
-    from salesml_assets.forecasting.versions import listing
+    """Show the versions of the production model, newest first, and the challengers of A/B tests."""
+    from salesml_assets.forecasting import challenger, versions
     from salesml_assets.lake.export import lake_of
 
     enter_project()
-    typer.echo(masked(listing(lake_of(load_settings()))))
+    lake = lake_of(load_settings())
+    typer.echo(masked(versions.listing(lake)))
+    if challengers := challenger.listing(lake):
+        typer.echo(f"\n{masked(challengers)}")
 
 
 @models_app.command("promote")

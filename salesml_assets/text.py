@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 MASK = "***"
@@ -47,3 +48,14 @@ def clean(text: object, width: int = 200) -> str:
     joined = " ".join(str(text).encode("utf-8", "replace").decode("utf-8").split())
     printable = "".join(char for char in joined if unicodedata.category(char) not in {"Cc", "Cs", "Cn", "Co"})
     return printable if len(printable) <= width else printable[: width - 1].rstrip() + "…"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    r"""Rows of cells as lines with columns of equal width.
+
+    >>> aligned([("version", "path"), ("12", "a/b")])
+    'version  path\n12       a/b'
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(lines)

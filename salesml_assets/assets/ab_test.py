@@ -107,7 +107,8 @@ def ab_test_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def ab_test_report(context: dg.AssetExecutionContext, tables: Lake, files: FileStore) -> dg.Output[Table]:
         import pandas as pd
 
-        from salesml_assets.forecasting.ab_test import PROMOTED, looks_json, report_table
+        from salesml_assets.forecasting.ab_test import looks_json, report_table
+        from salesml_assets.forecasting.challenger import PROMOTED
         from salesml_assets.reporting.encode import figure_markdown
         from salesml_assets.reporting.figures.ab_test import confidence_sequence
 

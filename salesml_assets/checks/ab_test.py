@@ -8,12 +8,11 @@ import polars as pl
 from salesml_assets.checks.base import ERROR, WARN, Finding, table_checks
 from salesml_assets.checks.production import BLOCKING, OF_FORECASTS, measure_forecasts
 from salesml_assets.config.settings import Settings
-from salesml_assets.forecasting.challenger import running_test
+from salesml_assets.forecasting.challenger import PROMOTED, running_test
 from salesml_assets.forecasting.versions import AB_TEST, all_versions
 from salesml_assets.lake.store import Lakehouse
 from salesml_assets.names import AB_TEST_REPORT, CHALLENGER_FORECASTS, FORECASTS
 
-PROMOTED = "promoted"
 MAX_BEHIND = 0.25  # of the champion's WAPE: no test of a challenger that bad is worth its days
 
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.arms import ARMS
-from salesml_assets.forecasting.challenger import RUNNING, ABTest, all_tests, running_test
+from salesml_assets.forecasting.challenger import ABANDONED, DROPPED, PROMOTED, RUNNING, ABTest, all_tests, running_test
 from salesml_assets.forecasting.model.bundle import BundleError
 from salesml_assets.forecasting.realised import PastForecasts, parts_of
 from salesml_assets.forecasting.routed import arm_figures
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from salesml_assets.forecasting.versions import ReadsFiles, Version
     from salesml_assets.lake.store import Lakehouse
 
-PROMOTED, DROPPED, ABANDONED = "promoted", "dropped", "abandoned"
 # Of the origins in a week only the first one is compared, so that daily forecasts cost no more to compare than weekly
 # ones, and nothing is known twice.
 DAYS_BETWEEN_ORIGINS = 7

@@ -18,12 +18,13 @@ import polars as pl
 from salesml_assets.forecasting.recipe import Recipe
 from salesml_assets.forecasting.versions import Version, latest_version, version_of
 from salesml_assets.names import AB_TEST_REPORT, CHALLENGER_MODEL
+from salesml_assets.text import aligned
 
 if TYPE_CHECKING:
     from salesml_assets.forecasting.promotion import Decision
     from salesml_assets.lake.store import Lakehouse
 
-RUNNING = "running"
+RUNNING, PROMOTED, DROPPED, ABANDONED = "running", "promoted", "dropped", "abandoned"
 # A recipe that lost is tested again against the same champion after half a year at the earliest: each test may err.
 DAYS_BETWEEN_TESTS = 182
 _COLUMNS: dict[str, Any] = {
@@ -121,6 +122,30 @@ def challengers_table(lake: Lakehouse) -> pl.DataFrame:
     if not lake.exists(CHALLENGER_MODEL):
         return pl.DataFrame(schema=CHALLENGER_SCHEMA)
     return lake.read_polars(CHALLENGER_MODEL).cast(CHALLENGER_SCHEMA)
+
+
+def listing(lake: Lakehouse) -> str:
+    """The challengers as a table in text, newest first: challenger, algorithm, cutoff, trained_at, test, outcome, path.
+
+    Empty before the first one.
+    """
+    ended, running = outcomes(lake), running_test(lake)
+    rows = [
+        (
+            str(one.version),
+            one.algorithm,
+            str(one.cutoff),
+            one.trained,
+            f"A/B test {test.number}",
+            RUNNING if running == test else ended.get(test.number, "champion replaced"),
+            one.path,
+        )
+        for test in all_tests(lake)
+        for one in test.challengers
+    ]
+    if not rows:
+        return ""
+    return aligned([("challenger", "algorithm", "cutoff", "trained_at", "test", "outcome", "path"), *reversed(rows)])
 
 
 def with_challenger(lake: Lakehouse, row: Mapping[str, object], plan: Plan) -> pl.DataFrame:

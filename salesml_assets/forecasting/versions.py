@@ -18,7 +18,7 @@ import polars as pl
 
 from salesml_assets.forecasting.recipe import Recipe
 from salesml_assets.names import CHALLENGER_MODEL, PRODUCTION_MODEL
-from salesml_assets.text import clean
+from salesml_assets.text import aligned, clean
 
 if TYPE_CHECKING:
     from salesml_assets.config.settings import Settings
@@ -101,6 +101,11 @@ class Version:
         return at.replace(tzinfo=dt.UTC) if at and at.tzinfo is None else at
 
     @property
+    def trained(self) -> str:
+        """When it was trained, to the minute, UTC; empty where that is not known."""
+        return f"{self.trained_at:%Y-%m-%d %H:%M}" if self.trained_at else ""
+
+    @property
     def folder(self) -> str:
         """Name of the folder of its bundle."""
         return posixpath.basename(self.path)
@@ -157,15 +162,13 @@ def listing(tables: Lakehouse) -> str:
             str(one.version),
             one.algorithm,
             str(one.cutoff),
-            f"{one.trained_at:%Y-%m-%d %H:%M}" if one.trained_at else "",
+            one.trained,
             clean(one.origin, 80),
             one.path,
         )
         for one in reversed(all_versions(tables))
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "\n".join(lines)
+    return aligned(rows)
 
 
 def read_version(files: ReadsFiles, version: Version) -> Bundle:

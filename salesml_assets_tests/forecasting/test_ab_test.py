@@ -18,6 +18,7 @@ from salesml_assets.forecasting.challenger import (
     ABTest,
     Plan,
     all_tests,
+    listing,
     plan_challenger,
     running_test,
     with_challenger,
@@ -210,6 +211,22 @@ def test_a_champion_chosen_by_hand_ends_the_test(shop: ABShop) -> None:
     # Whoever brings the old champion back does not bring the test back.
     promote(shop.lake, shop.files, SETTINGS, version=2, by="me", reason="", now=NOW)
     assert running_test(shop.lake) is None
+
+
+def test_the_challengers_are_listed_with_the_outcome_of_their_test(shop: ABShop) -> None:
+    assert listing(shop.lake) == ""
+    test = shop.begin()
+    shop.challenge(1)
+    header, *lines = listing(shop.lake).splitlines()
+    assert header.split() == ["challenger", "algorithm", "cutoff", "trained_at", "test", "outcome", "path"]
+    assert [line.split()[:3] for line in lines] == [[number, "xgboost", str(START)] for number in "21"]
+    assert all(" A/B test 1  running " in line for line in lines)
+    assert lines[1].endswith(test.challenger.path)
+    shop.forecast(8, (30.0, 15.0))
+    report_table(shop.lake, shop.files, SETTINGS, NOW, "died before it wrote the table")
+    assert all(" champion replaced " in line for line in listing(shop.lake).splitlines()[1:])
+    shop.judge()
+    assert all(" promoted " in line for line in listing(shop.lake).splitlines()[1:])
 
 
 def test_a_challenger_that_cannot_serve_is_abandoned(shop: ABShop) -> None:
