@@ -23,18 +23,28 @@ def enter() -> None:
     Raises:
         SystemExit: The project's own environment is missing.
     """
-    if not PROJECT_PYTHON.exists():
-        raise SystemExit(f"{PROJECT_PYTHON} is missing: run `make run` or `make test` once, they set it up")
     if Path(sys.prefix).resolve() == FOLDER.resolve():
         return
-    wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
-    if not STAMP.is_file() or STAMP.read_text() != wanted:
-        print(f"setting up {FOLDER.relative_to(ROOT)}", flush=True)
-        venv.EnvBuilder(with_pip=True, clear=True, symlinks=True).create(FOLDER)
-        subprocess.run(
-            [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", LOCK],
-            check=True,
-        )
-        STAMP.write_text(wanted)
+    set_up()
     os.environ["PYTHONPATH"] = str(ROOT)
     os.execv(PYTHON, [str(PYTHON), "-m", "benchmarks.run", *sys.argv[1:]])
+
+
+def set_up() -> None:
+    """Makes the benchmark's environment where it is missing or out of date.
+
+    Raises:
+        SystemExit: The project's own environment is missing.
+    """
+    if not PROJECT_PYTHON.exists():
+        raise SystemExit(f"{PROJECT_PYTHON} is missing: run `make run` or `make test` once, they set it up")
+    wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    if STAMP.is_file() and STAMP.read_text() == wanted:
+        return
+    print(f"setting up {FOLDER.relative_to(ROOT)}", flush=True)
+    venv.EnvBuilder(with_pip=True, clear=True, symlinks=True).create(FOLDER)
+    subprocess.run(
+        [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", LOCK],
+        check=True,
+    )
+    STAMP.write_text(wanted)

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import psutil
 
-from benchmarks import accuracy, inputs, measure, peer_runs, project, tables
+from benchmarks import inputs, measure, peer_runs, project, scores, tables
 from benchmarks.environment import PROJECT_PYTHON, ROOT
 
 RESULTS = Path(__file__).with_name("results")
@@ -210,15 +210,15 @@ def compare_accuracy(
 ) -> list[dict[str, Any]]:
     """This project's best algorithm, its seasonal naive and the mlforecast peer on the same rows."""
     best = run.best
-    own = accuracy.backtest_rows(run.lake, best)
-    naive = accuracy.backtest_rows(run.lake, "seasonal_naive")
-    long = accuracy.long_series(run.lake, work / "long.parquet")
+    own = scores.backtest_rows(run.lake, best)
+    naive = scores.backtest_rows(run.lake, "seasonal_naive")
+    long = scores.long_series(run.lake, work / "long.parquet")
     cutoffs = sorted({f"{day:%Y-%m-%d}" for day in pd.to_datetime(own["cutoff"])})
     # The last day is one more cutoff: the forecasts that a user wants.
     last = f"{pd.read_parquet(long, columns=['ds'])['ds'].max():%Y-%m-%d}"
     rows = [
-        {"role": "best", "name": f"this project: {best}", **accuracy.accuracy(own), "missing": 0},
-        {"role": "naive", "name": "seasonal naive", **accuracy.accuracy(naive), "missing": 0},
+        {"role": "best", "name": f"this project: {best}", **scores.accuracy(own), "missing": 0},
+        {"role": "naive", "name": "seasonal naive", **scores.accuracy(naive), "missing": 0},
     ]
     rows[0] |= {"seconds": run.measured.seconds, "peak_mib": run.measured.peak_mib}
     for objective in objectives:
@@ -226,13 +226,13 @@ def compare_accuracy(
         peer = peer_runs.mlforecast(
             long, work / f"mlforecast_{objective}", [*cutoffs, last], horizon, objective, os.cpu_count() or 1
         )
-        joined, missing = accuracy.on_same_rows(own, peer.forecasts, non_negative)
+        joined, missing = scores.on_same_rows(own, peer.forecasts, non_negative)
         note = f"; {peer.note}" if peer.note else ""
         rows.append(
             {
                 "role": "peer",
                 "name": f"mlforecast + LightGBM ({objective}{note})",
-                **accuracy.accuracy(joined),
+                **scores.accuracy(joined),
                 "missing": missing,
                 "seconds": peer.measured.seconds,
                 "peak_mib": peer.measured.peak_mib,

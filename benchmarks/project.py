@@ -35,7 +35,7 @@ class ProjectRun:
     @property
     def best(self) -> str:
         """The learned or naive algorithm with the lowest WAPE over all folds."""
-        from benchmarks.accuracy import read_table
+        from benchmarks.scores import read_table
 
         table = read_table(self.lake, "model_comparison", ["algorithm", "dimension", "metric", "value"])
         total = table[(table["dimension"] == "total") & (table["metric"] == "wape")]

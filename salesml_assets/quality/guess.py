@@ -36,8 +36,8 @@ WORDS: dict[str, str] = {
     "category": "categoria_valor categoriavalor category categoria kategorie warengruppe productgroup productcategory "
     "group grupo department departamento family familia producttype",
     "store": "store storeid shop filiale loja branch tienda outlet markt standort location sucursal filial storename",
-    "order_id": "orderid ordernumber order invoiceno invoice invoicenumber ticket ticketid receipt bon bonnummer "
-    "belegnummer belegnr beleg rechnungsnummer pedido notafiscal cupom transactionid",
+    "order_id": "orderid ordernumber order invoiceno invoice invoicenumber ticket ticketid receipt receiptid basketid "
+    "basket bon bonnummer belegnummer belegnr beleg rechnungsnummer pedido notafiscal cupom transactionid",
     "quantity": "quantity qty quantidade qtde qtd menge anzahl units unitssold cantidad stueck stuck stk pieces "
     "lineitemquantity volume",
     "unit_price": "unitprice price einzelpreis stueckpreis preis precounitario preco valorunitario precio "
