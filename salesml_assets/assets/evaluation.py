@@ -51,6 +51,7 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         from salesml_assets.forecasting.hierarchy import level_accuracy, read_hierarchy
         from salesml_assets.forecasting.model.bundle import BundleError
         from salesml_assets.forecasting.production import champion_predictions, champion_recipe
+        from salesml_assets.forecasting.reconciliation import reconciled_backtests
         from salesml_assets.forecasting.stability import backtest_changes
 
         lake = tables.tables
@@ -69,8 +70,12 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         except BundleError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         scored = predictions if champion_rows is None else {**predictions, CHAMPION: champion_rows}
-        totals = read_hierarchy(lake, settings)
-        levels = level_accuracy(totals[0], scored, totals[1], settings) if totals else None
+        levels = None
+        if totals := read_hierarchy(lake, settings):
+            hierarchy, past = totals
+            if settings.forecast.hierarchy.reconciliation == "mint":
+                scored = reconciled_backtests(hierarchy, scored, past, settings)
+            levels = level_accuracy(hierarchy, scored, past, settings)
         comparison = compare(predictions, settings, runs, champion, champion_rows, prices, changes, levels)
         summary = comparison_json(comparison)
         path = files.write(

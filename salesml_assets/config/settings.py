@@ -178,6 +178,12 @@ class HierarchySettings(Section):
         description="Keys by which series are added up: [] is the sum of all, [category], [store, category]. Default: "
         "overall, by category and by store, where the sales have them. An empty list: no totals.",
     )
+    reconciliation: Literal["bottom_up", "mint"] = Field(
+        "bottom_up",
+        description="Totals are sums of the published forecasts (bottom_up), or series are moved so that their sums "
+        "fit what totals forecast by themselves (mint): better totals, and series of their own in "
+        "`hierarchy_forecasts`.",
+    )
 
     @field_validator("levels")
     @classmethod

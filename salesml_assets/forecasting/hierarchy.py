@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 LEVEL = "level"  # dimension of the metrics by level
 OVERALL = "total"  # name of the level of the sum over all series
+SERIES = "series"  # name of the level of the series themselves, which has rows where they are reconciled
 HISTORY_YEARS = 3  # what is older says nothing about the spread of a total today
 CHUNK_ROWS = 500_000  # steps of totals whose features are held at a time
 
@@ -108,11 +109,11 @@ class Hierarchy:
             members = members.with_columns(_node=node)
             own = members.select(*level.keys, node="_node", level=pl.lit(level.name)).unique("node").sort("node")
             numbered = own.with_columns(number=pl.int_range(first, first + own.height, dtype=pl.UInt32))
-            placed = numbered.select(_node="node", **{_column(level): "number"})
+            placed = numbered.select(_node="node", **{level_column(level): "number"})
             members = members.join(placed, on="_node", how="left", maintain_order="left")
             frames.append(numbered)
             first += own.height
-        self.members = members.select("unique_id", *[_column(level) for level in levels])
+        self.members = members.select("unique_id", *[level_column(level) for level in levels])
         self.nodes = pl.concat(frames, how="diagonal").select("number", "level", "node", *keys)
 
     def sums(self, batches: Iterable[pl.DataFrame], by: Sequence[str], largest: Sequence[str] = ()) -> pl.DataFrame:
@@ -134,7 +135,7 @@ class Hierarchy:
             placed = batch.join(self.members, on="unique_id", how="inner", maintain_order="left")
             values = [name for name in batch.columns if name not in ("unique_id", *by)]
             for level in self.levels:
-                totals.add(placed.select(pl.col(_column(level)).alias("number"), *by, *values))
+                totals.add(placed.select(pl.col(level_column(level)).alias("number"), *by, *values))
         return totals.frame()
 
     def of_level(self, rows: pl.DataFrame, level: Level) -> pl.DataFrame:
@@ -146,13 +147,14 @@ class Hierarchy:
     def sizes(self) -> pl.DataFrame:
         """Number of series of each total: `number`, `series`."""
         counts = [
-            self.members.group_by(pl.col(_column(level)).alias("number")).agg(series=pl.len().cast(pl.Int32))
+            self.members.group_by(pl.col(level_column(level)).alias("number")).agg(series=pl.len().cast(pl.Int32))
             for level in self.levels
         ]
         return pl.concat(counts).sort("number")
 
 
-def _column(level: Level) -> str:
+def level_column(level: Level) -> str:
+    """The column of `Hierarchy.members` with the total of each series."""
     return f"_{level.name}"
 
 
@@ -178,36 +180,67 @@ def read_hierarchy(lake: Lakehouse, settings: Settings) -> tuple[Hierarchy, pl.D
     hierarchy = Hierarchy(series(["unique_id", *keys], filters=pc.field("ds") == last), levels)
     since = last - dt.timedelta(366 * HISTORY_YEARS)
     recent = partial(series, filters=pc.field("ds") >= since)
-    return hierarchy, history(hierarchy, recent, settings)
+    return hierarchy, history(hierarchy, recent, settings, planned_numbers(settings, lake.columns(SALES_SERIES)))
 
 
-def history(hierarchy: Hierarchy, series: Batches, settings: Settings) -> pl.DataFrame:
+def planned_numbers(settings: Settings, kinds: Mapping[str, str]) -> list[str]:
+    """Planned covariates that are numbers, where totals have forecasts of their own.
+
+    Args:
+        settings: The settings.
+        kinds: Name and type of the columns of the table `sales_series`.
+    """
+    is_needed = settings.forecast.hierarchy.reconciliation == "mint"
+    names = settings.forecast.known_future.columns if is_needed else []
+    return [name for name in names if kinds.get(name, "string") != "string"]
+
+
+def history(hierarchy: Hierarchy, series: Batches, settings: Settings, numbers: Sequence[str] = ()) -> pl.DataFrame:
     """What each total sold, and its level and usual change as known at the end of each step.
 
     Args:
         hierarchy: The totals.
-        series: The table `sales_series`: `unique_id`, `ds`, `y`, `closed`.
+        series: The table `sales_series`: `unique_id`, `ds`, `y`, `closed`, `numbers`.
         settings: The settings.
+        numbers: Planned covariates.
 
     Returns:
-        `number`, `ds`, `y` (null where nothing is known), `scale`, `naive_mse` (as of `features.add_features`), sorted.
+        `number`, `ds`, `y` (null where nothing is known), `closed`, and `scale` and `naive_mse` as of
+        `features.add_features`, and the means of `numbers` over the series, sorted.
     """
     y = pl.col("y")
 
     def counted() -> Iterator[pl.DataFrame]:
-        for batch in series(["unique_id", "ds", "y", "closed"]):
+        for batch in series(["unique_id", "ds", "y", "closed", *numbers]):
             is_open = (~pl.col("closed")).cast(pl.Int64)
             known = y.is_not_null().cast(pl.Int64)
-            yield batch.select("unique_id", "ds", "y", known=known, open=is_open)
+            yield batch.select("unique_id", "ds", "y", *with_counts(numbers), known=known, open=is_open)
 
     steps = hierarchy.sums(counted(), ["ds"])
-    rows = steps.select("number", "ds", y=pl.when(pl.col("known") > 0).then("y"), closed=pl.col("open") == 0)
+    known_y = pl.when(pl.col("known") > 0).then("y")
+    rows = steps.select("number", "ds", *means_of(numbers), y=known_y, closed=pl.col("open") == 0)
     spec = feature_spec(settings, {})
-    return pl.concat(_measured(part, spec) for part in _chunks(rows))
+    columns = ["number", "ds", "y", "closed", "scale", "naive_mse", *numbers]
+    return pl.concat(_measured(part, spec).select(columns) for part in chunks(rows))
 
 
-def _chunks(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Whole totals, at most about `CHUNK_ROWS` rows at a time."""
+def with_counts(numbers: Sequence[str]) -> list[pl.Expr]:
+    """Covariates as numbers to add up, and how many of them are known."""
+    values = [pl.col(name).cast(pl.Float64) for name in numbers]
+    counts = [pl.col(name).is_not_null().cast(pl.Int64).alias(f"{name}_known") for name in numbers]
+    return [*values, *counts]
+
+
+def means_of(numbers: Sequence[str]) -> list[pl.Expr]:
+    """Their means from sums and counts; null where none is known."""
+    return [
+        pl.when(pl.col(f"{name}_known") > 0).then(pl.col(name) / pl.col(f"{name}_known")).alias(name)
+        for name in numbers
+    ]
+
+
+def chunks(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Whole totals, at most about `CHUNK_ROWS` rows at a time; the rows of each total stand together."""
     chunk = pl.col("number").is_first_distinct().cum_sum()  # a number of its own, from 1, for each total
     per_total = max(1, rows.height // max(1, rows["number"].n_unique()))
     yield from rows.with_columns(_part=(chunk - 1) // max(1, CHUNK_ROWS // per_total)).partition_by(
@@ -217,7 +250,7 @@ def _chunks(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 def _measured(rows: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
     named = rows.rename({"number": "unique_id"})
-    return add_features(named, spec).select(pl.col("unique_id").alias("number"), "ds", "y", "scale", "naive_mse")
+    return add_features(named, spec).rename({"unique_id": "number"})
 
 
 def backtest_of(hierarchy: Hierarchy, predictions: Batches, past: pl.DataFrame) -> pl.DataFrame:
@@ -236,7 +269,7 @@ def backtest_of(hierarchy: Hierarchy, predictions: Batches, past: pl.DataFrame) 
     """
     wanted = ["unique_id", "fold", "origin", "horizon", "ds", "yhat"]
     sums = hierarchy.sums(predictions(wanted), ["fold", "origin", "horizon", "ds"])
-    known = past.rename({"ds": "origin"}).drop("y")
+    known = past.select("number", "scale", "naive_mse", origin="ds")
     return (
         sums.join(past.select("number", "ds", "y").drop_nulls("y"), on=["number", "ds"])
         .join(known, on=["number", "origin"])
@@ -256,25 +289,48 @@ def level_accuracy(
         settings: The settings.
 
     Returns:
-        Metrics in long form, dimension `level`, segment the level's name; `series` counts totals.
+        Metrics in long form, dimension `level`, segment the level's name; `series` counts totals. Where the series
+        are reconciled, they make a level, too.
     """
     import pandas as pd
 
-    weekly = settings.forecast.frequency != "D"
     parts = []
     for name, batches in predictions.items():
         rows = backtest_of(hierarchy, batches, past)
-        for level in hierarchy.levels:
-            own = as_predictions(hierarchy.of_level(rows, level))
-            sums = Totals(PIECE_KEYS, largest=["naive_mse"])
-            sums.add(error_sums(own.filter(pl.col("fold") >= 1), weekly))
-            metrics = metrics_by({name: segment_sums(sums.frame(), ("total",))})
-            coverage = cross_fold_coverage(
-                {name: in_one_batch(own)}, non_negative=settings.forecast.non_negative, dimensions=("total",)
-            )
-            found = pd.concat([metrics, coverage_metrics(coverage)])
-            parts.append(found.assign(dimension=LEVEL, segment=level.name))
+        levels = {
+            level.name: in_one_batch(as_predictions(hierarchy.of_level(rows, level))) for level in hierarchy.levels
+        }
+        if settings.forecast.hierarchy.reconciliation == "mint":
+            levels[SERIES] = batches
+        parts += [
+            _accuracy(name, own, settings).assign(dimension=LEVEL, segment=level) for level, own in levels.items()
+        ]
     return sorted_long(pd.concat(parts)[list(LONG_COLUMNS)])
+
+
+def _accuracy(name: str, batches: Batches, settings: Settings) -> pd.DataFrame:
+    """Metrics and coverage over all rows of the scored folds."""
+    import pandas as pd
+
+    weekly = settings.forecast.frequency != "D"
+    sums = Totals(PIECE_KEYS, largest=["naive_mse"])
+    for batch in batches([*PIECE_KEYS[:2], "horizon", *PIECE_KEYS[3:], "y", "yhat", "naive_mse"]):
+        sums.add(error_sums(batch.filter(pl.col("fold") >= 1), weekly))
+    coverage = cross_fold_coverage({name: batches}, non_negative=settings.forecast.non_negative, dimensions=("total",))
+    return pd.concat([metrics_by({name: segment_sums(sums.frame(), ("total",))}), coverage_metrics(coverage)])
+
+
+def series_rows(hierarchy: Hierarchy, forecasts: Batches) -> Iterator[pl.DataFrame]:
+    """Reconciled forecasts of the series in the columns of `forecast_totals`, in batches; keys are null."""
+    keys = [name for name in hierarchy.nodes.columns if name not in ("number", "level", "node")]
+    for batch in forecasts(["unique_id", "ds", "yhat", *BOUNDS, "model_version", "cutoff"]):
+        yield batch.select(
+            pl.lit(SERIES).alias("level"),
+            pl.col("unique_id").alias("node"),
+            *[pl.lit(None, pl.String).alias(key) for key in keys],
+            pl.lit(1, pl.Int32).alias("series"),
+            *["ds", "yhat", *BOUNDS, "model_version", "cutoff"],
+        )
 
 
 def as_predictions(rows: pl.DataFrame) -> pl.DataFrame:
@@ -314,7 +370,7 @@ def forecast_totals(
     """
     columns = ["unique_id", "ds", "cutoff", "model_version", "yhat", "hi95"]
     sums = hierarchy.sums(forecasts(columns), ["ds", "cutoff", "model_version"])
-    known = past.rename({"ds": "cutoff"}).drop("y")
+    known = past.select("number", "scale", "naive_mse", cutoff="ds")
     measured = sums.join(known, on=["number", "cutoff"])
     parts = []
     for level in hierarchy.levels:

@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow.compute as pc
 
 from salesml_assets.config.settings import Settings
-from salesml_assets.forecasting.hierarchy import read_hierarchy
+from salesml_assets.forecasting.hierarchy import SERIES, read_hierarchy
 from salesml_assets.lake.aggregate import Partial, counted
 from salesml_assets.names import (
     ENDED,
@@ -149,7 +149,8 @@ def totals_by_level(lake: Lakehouse, settings: Settings) -> pd.DataFrame:
     named = sold.join(hierarchy.nodes, on="number").select(
         "level", "node", sold=pl.when(pl.col("known") > 0).then("sold")
     )
-    rows = lake.read_polars(HIERARCHY_FORECASTS, ["level", "node", "series", "yhat"])
+    is_total = pc.field("level") != SERIES
+    rows = lake.read_polars(HIERARCHY_FORECASTS, ["level", "node", "series", "yhat"], is_total)
     ahead = rows.group_by("level", "node", maintain_order=True).agg(
         pl.col("series").max(), forecast=pl.col("yhat").sum()
     )

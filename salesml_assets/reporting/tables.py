@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from salesml_assets.forecasting.hierarchy import OVERALL, SERIES
 from salesml_assets.reporting.data import ReportData, natural_order
 from salesml_assets.reporting.explained import influence
 from salesml_assets.reporting.formats import (
@@ -242,7 +243,8 @@ def levels_table(data: ReportData) -> Table | None:
     wapes = data.by_segment("wape", "level")
     if data.winner not in wapes.index:
         return None
-    segments = list(dict.fromkeys([*data.totals["level"], *wapes.columns]))
+    found = dict.fromkeys([*data.totals["level"], *wapes.columns])
+    segments = sorted(found, key=lambda name: name == SERIES)  # the series last
     metrics = ("wape", "bias", "coverage80", "coverage95")
     against = data.baseline in wapes.index and data.baseline != data.winner
     rows = []
@@ -270,7 +272,9 @@ def level_label(level: str) -> str:
     >>> level_label("total"), level_label("store/category")
     ('Overall', 'By store and category')
     """
-    return "Overall" if level == "total" else f"By {' and '.join(clean(key, 40) for key in level.split('/'))}"
+    if level == SERIES:
+        return "Single series, reconciled"
+    return "Overall" if level == OVERALL else f"By {' and '.join(clean(key, 40) for key in level.split('/'))}"
 
 
 def totals_table(data: ReportData) -> Table | None:

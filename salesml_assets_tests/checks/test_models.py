@@ -164,3 +164,13 @@ def test_totals(findings):
     assert found(totals.assign(lo80=99.0)) == {"ordered_intervals"}
     assert found(totals.assign(hi95=None)) == {"ordered_intervals"}
     assert found(totals.assign(lo95=-1.0)) == {"ordered_intervals"}
+
+    # Reconciled series stand in the same table, and the published ones may differ.
+    reconciled = Settings(forecast={"horizon": 3, "hierarchy": {"reconciliation": "mint"}})
+    series = totals.iloc[2:].assign(level="series", node=["a", "a", "b", "b"])
+    both = pd.concat([totals, series], ignore_index=True)
+    other = forecasts.assign(yhat=1.0)
+    assert failed(findings(measure_totals, reconciled, hierarchy_forecasts=both, forecasts=other)) == set()
+    both.loc[both.index[-1], "yhat"] += 0.1
+    assert failed(findings(measure_totals, reconciled, hierarchy_forecasts=both, forecasts=other)) == {"sums_agree"}
+    assert failed(findings(measure_totals, reconciled, hierarchy_forecasts=totals, forecasts=other)) == {"sums_agree"}
