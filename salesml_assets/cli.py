@@ -81,13 +81,18 @@ def run(
 
 
 @export_app.command("forecasts")
-def export(out: Annotated[Path, typer.Argument(metavar="OUT.parquet|.csv", help="The file to write.")]) -> None:
-    """Write the forecasts of all series to a file."""
+def export(
+    out: Annotated[Path, typer.Argument(metavar="OUT.parquet|.csv", help="The file to write.")],
+    level: Annotated[
+        str | None, typer.Option(help="A level of totals instead: 'total', 'category', 'store/category'.")
+    ] = None,
+) -> None:
+    """Write the forecasts of all series, or of the totals of a level, to a file."""
     from salesml_assets.lake.export import export_forecasts
 
     file = out.absolute()
     enter_project()
-    rows = export_forecasts(load_settings(), file)
+    rows = export_forecasts(load_settings(), file, level)
     typer.echo(f"{rows:,} forecasts in {out}")
 
 

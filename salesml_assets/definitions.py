@@ -6,6 +6,7 @@ from salesml_assets.assets.ab_test import ab_test_assets
 from salesml_assets.assets.evaluation import evaluation_assets
 from salesml_assets.assets.explanations import explanation_assets
 from salesml_assets.assets.features import feature_assets
+from salesml_assets.assets.hierarchy import hierarchy_assets
 from salesml_assets.assets.ingestion import ingestion_assets
 from salesml_assets.assets.models import model_assets
 from salesml_assets.assets.monitoring import monitoring_assets
@@ -40,6 +41,7 @@ def definitions(settings: Settings) -> dg.Definitions:
         *model_assets(settings),
         *evaluation_assets(settings),
         *production_assets(settings),
+        *hierarchy_assets(settings),
         *ab_test_assets(settings),
         *registry_assets(settings),
         *explanation_assets(settings),

@@ -470,3 +470,24 @@ def _until(condition: Callable[[], object], seconds: float = 90.0) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.1)
+
+
+def test_totals_are_exported_by_level(salesml, project):
+    (project / "salesml.yaml").write_text("lake: {root: lake}")
+    arguments = ("export", "forecasts", "out.csv", "--level")
+    none_yet = f"There are no forecasts of totals in {project / 'lake'} yet: run `salesml run` first.\n"
+    assert salesml(*arguments, "total") == (1, "", none_yet)
+    totals = pa.table(
+        {
+            "level": ["total", "category", "category"],
+            "node": ["total", "y", "x"],
+            "ds": pa.array([1, 1, 1], pa.date32()),
+            "yhat": [5.0, 3.0, 2.0],
+        }
+    )
+    write_deltalake(project / "lake" / "hierarchy_forecasts", totals)
+    assert salesml(*arguments, "category") == (0, "2 forecasts in out.csv\n", "")
+    table = pd.read_csv(project / "out.csv")
+    assert table[["node", "yhat"]].to_numpy().tolist() == [["x", 2.0], ["y", 3.0]]
+    message = "There is no level 'store' among the totals; there are: category, total.\n"
+    assert salesml(*arguments, "store") == (1, "", message)

@@ -58,10 +58,9 @@ def backtest(sales: SalesSet, settings: Settings, algorithms: Sequence[str]) -> 
         algorithms: Names of algorithms that need no Spark.
     """
     started = time.perf_counter()
-    panel, past = panel_of(sales, settings)
+    training = training_panel(sales, settings)
     seconds = {"panel": time.perf_counter() - started}
-    training = TrainingPanel(batches_of(panel), lambda: iter([past]), settings)
-    engines = Engines(1, no_spark, "")
+    engines = engines_without_spark()
     table = None
     for algorithm in algorithms:
         started = time.perf_counter()
@@ -82,6 +81,12 @@ def backtest(sales: SalesSet, settings: Settings, algorithms: Sequence[str]) -> 
             table = table.join(made.select(*KEYS, pl.col("yhat").alias(algorithm)), on=KEYS, validate="1:1")
     assert table is not None
     return Backtest(table.sort(*KEYS), seconds)
+
+
+def training_panel(sales: SalesSet, settings: Settings) -> TrainingPanel:
+    """The panel of a set, as algorithms and the rest of the product take it."""
+    panel, past = panel_of(sales, settings)
+    return TrainingPanel(batches_of(panel), lambda: iter([past]), settings)
 
 
 def panel_of(sales: SalesSet, settings: Settings) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -143,6 +148,10 @@ def batches_of(rows: pl.DataFrame) -> Source:
     return batches
 
 
-def no_spark() -> Any:
-    """Only algorithms that fit in this process are measured here."""
-    raise RuntimeError("this benchmark has no Spark session: leave out MLlib's algorithms")
+def engines_without_spark() -> Engines:
+    """What only algorithms that fit in this process can run on."""
+
+    def no_spark() -> Any:
+        raise RuntimeError("this benchmark has no Spark session: leave out MLlib's algorithms")
+
+    return Engines(1, no_spark, "")

@@ -47,9 +47,11 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, tables: Lake, training: Training, files: FileStore
     ) -> dg.Output[Table]:
         from salesml_assets.forecasting.business import average_prices
-        from salesml_assets.forecasting.comparison import compare, comparison_json
+        from salesml_assets.forecasting.comparison import CHAMPION, compare, comparison_json
+        from salesml_assets.forecasting.hierarchy import level_accuracy, read_hierarchy
         from salesml_assets.forecasting.model.bundle import BundleError
         from salesml_assets.forecasting.production import champion_predictions, champion_recipe
+        from salesml_assets.forecasting.reconciliation import reconciled_backtests
         from salesml_assets.forecasting.stability import backtest_changes
 
         lake = tables.tables
@@ -67,7 +69,14 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             changes = backtest_changes(lake, {name: backtest_bundle(lake, files, name) for name in algorithms})
         except BundleError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
-        comparison = compare(predictions, settings, runs, champion, champion_rows, prices, changes)
+        scored = predictions if champion_rows is None else {**predictions, CHAMPION: champion_rows}
+        levels = None
+        if totals := read_hierarchy(lake, settings):
+            hierarchy, past = totals
+            if settings.forecast.hierarchy.reconciliation == "mint":
+                scored = reconciled_backtests(hierarchy, scored, past, settings)
+            levels = level_accuracy(hierarchy, scored, past, settings)
+        comparison = compare(predictions, settings, runs, champion, champion_rows, prices, changes, levels)
         summary = comparison_json(comparison)
         path = files.write(
             json.dumps(summary, indent=2, sort_keys=True), MODEL_COMPARISON, context.run.run_id, COMPARISON_FILE

@@ -15,6 +15,7 @@ from salesml_assets.names import (
     EXPLANATIONS,
     FORECAST_ACCURACY,
     FORECASTS,
+    HIERARCHY_FORECASTS,
     MODEL_COMPARISON,
     PRODUCTION_MODEL,
     QUARANTINED_SALES,
@@ -40,7 +41,8 @@ EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecor
 
 def shown(settings: Settings) -> list[str]:
     """The assets whose results the report and the notebook show."""
-    return [*SHOWN, *([AB_TEST_REPORT] if settings.tests_challengers else [])]
+    totals = [HIERARCHY_FORECASTS] if settings.has_totals else []
+    return [*SHOWN, *totals, *([AB_TEST_REPORT] if settings.tests_challengers else [])]
 
 
 def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:

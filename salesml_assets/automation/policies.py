@@ -18,6 +18,7 @@ from salesml_assets.names import (
     FEATURES,
     FORECAST_ACCURACY,
     FORECASTS,
+    HIERARCHY_FORECASTS,
     MODEL_REGISTRY,
     PANEL,
     POOLED_CALENDAR,
@@ -29,7 +30,7 @@ from salesml_assets.names import (
 
 # Assets refreshed after new sales; models, comparison and promotion belong to the retrain.
 BY_SALES = (SALES_SERIES, FEATURES, POOLED_CALENDAR, PANEL)
-BY_MODEL = (FORECASTS, FORECAST_ACCURACY, DRIFT_REPORT, EXPLANATIONS, REPORT)
+BY_MODEL = (FORECASTS, HIERARCHY_FORECASTS, FORECAST_ACCURACY, DRIFT_REPORT, EXPLANATIONS, REPORT)
 BY_AB_TEST = (CHALLENGER_FORECASTS, AB_TEST_REPORT, MODEL_REGISTRY)  # where challengers are tested
 MADE_BY_MODEL = (PRODUCTION_MODEL, CHALLENGER_MODEL, FORECASTS, CHALLENGER_FORECASTS)
 INTERVAL_SECONDS = 30
@@ -60,9 +61,10 @@ def refresh_condition(by_model: bool) -> dg.AutomationCondition:
 
 def refreshed_by_model(settings: Settings) -> tuple[str, ...]:
     """The assets that are made again after new sales and need a production model."""
+    always = tuple(name for name in BY_MODEL if settings.has_totals or name != HIERARCHY_FORECASTS)
     if not settings.tests_challengers:
-        return BY_MODEL
-    return (*BY_MODEL, *(name for name in BY_AB_TEST if settings.registry.enabled or name != MODEL_REGISTRY))
+        return always
+    return (*always, *(name for name in BY_AB_TEST if settings.registry.enabled or name != MODEL_REGISTRY))
 
 
 def with_policies(assets: Sequence[dg.AssetsDefinition], settings: Settings) -> list[dg.AssetsDefinition]:

@@ -6,13 +6,15 @@ from functools import partial
 
 import dagster as dg
 import polars as pl
+import pyarrow.compute as pc
 
 from salesml_assets.checks.base import WARN, Finding, table_checks, unique_finding
 from salesml_assets.config.settings import Settings
+from salesml_assets.forecasting.hierarchy import SERIES
 from salesml_assets.forecasting.versions import all_versions
 from salesml_assets.lake.aggregate import Partial, added_up, latest_day
 from salesml_assets.lake.store import Lakehouse
-from salesml_assets.names import FORECASTS, PRODUCTION_MODEL, SALES_SERIES, SHORT_SERIES
+from salesml_assets.names import FORECASTS, HIERARCHY_FORECASTS, PRODUCTION_MODEL, SALES_SERIES, SHORT_SERIES
 
 OF_FORECASTS = {
     "unique_keys": "One row per series and step.",
@@ -21,6 +23,12 @@ OF_FORECASTS = {
     "plausible": "The total forecast is of the size of recent sales.",
 }
 BLOCKING = ("unique_keys", "complete", "ordered_intervals")
+OF_TOTALS = {
+    "sums_agree": "The totals of each level add up to the forecasts of the series, step by step.",
+    "ordered_intervals": "Bounds stand in order around the forecast, none negative where sales cannot be.",
+}
+MAX_DIFFERENCE = 1e-6  # relative, of sums in another order
+BOUNDS_IN_ORDER = ("lo95", "lo80", "yhat", "hi80", "hi95")
 
 
 def production_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
@@ -34,6 +42,11 @@ def production_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
             blocking=("versions",),
         ),
         table_checks(FORECASTS, OF_FORECASTS, partial(measure_forecasts, table=FORECASTS), settings, BLOCKING),
+        *(
+            [table_checks(HIERARCHY_FORECASTS, OF_TOTALS, measure_totals, settings, tuple(OF_TOTALS))]
+            if settings.has_totals
+            else []
+        ),
     ]
 
 
@@ -64,16 +77,14 @@ def measure_forecasts(lake: Lakehouse, settings: Settings, *, table: str) -> Ite
     """Keys, completeness, order of the bounds, size."""
     yield unique_finding(lake, table, ["unique_id", "ds"])
     horizon = settings.forecast.horizon
-    bounds = ["lo95", "lo80", "yhat", "hi80", "hi95"]
-    ordered = pl.all_horizontal(pl.col(low) <= pl.col(high) for low, high in itertools.pairwise(bounds))
     counts = {
         "rows": pl.len(),
-        "bad": (~ordered).sum(),
+        "bad": (~_in_order()).sum(),
         "low": (pl.col("lo95") < 0).sum(),
         "fallback": pl.col("model").is_in(SHORT_SERIES).sum(),
         "total": pl.col("yhat").sum(),
     }
-    found = added_up(lake.batches(table, [*bounds, "model"]), counts)
+    found = added_up(lake.batches(table, [*BOUNDS_IN_ORDER, "model"]), counts)
     rows, bad, low, fallback, total = found.values()
     series, steps = _series_and_steps(lake)
     wanted = series * horizon
@@ -83,13 +94,7 @@ def measure_forecasts(lake: Lakehouse, settings: Settings, *, table: str) -> Ite
         {"rows": rows, "series times horizon": wanted, "rows of the fallback": fallback},
         description=f"{rows:,} rows instead of {wanted:,}",
     )
-    below = low if settings.forecast.non_negative else 0
-    yield Finding(
-        "ordered_intervals",
-        bad == 0 and below == 0,
-        {"rows out of order": bad, "negative": low},
-        description=f"{bad:,} rows have bounds out of order, {below:,} are negative",
-    )
+    yield _ordered(bad, low if settings.forecast.non_negative else 0)
     recent = steps.tail(horizon)["y"].sum()
     ratio = total / recent if recent else float("inf")
     yield Finding(
@@ -99,6 +104,53 @@ def measure_forecasts(lake: Lakehouse, settings: Settings, *, table: str) -> Ite
         WARN,
         f"the total forecast is {ratio:.2f} times the sales of as many steps before",
     )
+
+
+def _in_order() -> pl.Expr:
+    """Whether the bounds of a row stand in order; a missing one does not."""
+    pairs = itertools.pairwise(BOUNDS_IN_ORDER)
+    return pl.all_horizontal(pl.col(low) <= pl.col(high) for low, high in pairs).fill_null(False)
+
+
+def _ordered(bad: int, below: int) -> Finding:
+    return Finding(
+        "ordered_intervals",
+        bad == 0 and below == 0,
+        {"rows out of order": bad, "negative": below},
+        description=f"{bad:,} rows have bounds out of order, {below:,} are negative",
+    )
+
+
+def measure_totals(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
+    """Sums of every level against the forecasts of the series, and the order of the bounds."""
+    steps = Partial(
+        lambda rows: rows.group_by("ds").agg(pl.col("yhat").sum()),
+        pl.DataFrame(schema={"ds": pl.Date, "yhat": pl.Float64}),
+    )
+    is_series, is_reconciled = pc.field("level") == SERIES, settings.forecast.hierarchy.reconciliation == "mint"
+    source, condition = (HIERARCHY_FORECASTS, is_series) if is_reconciled else (FORECASTS, None)
+    for batch in lake.batches(source, ["ds", "yhat"], condition):
+        steps.add(batch.group_by("ds").agg(pl.col("yhat").sum()))
+    totals = lake.read_polars(HIERARCHY_FORECASTS, ["level", "ds", *BOUNDS_IN_ORDER], ~is_series)
+    of_levels = totals.group_by("level", "ds").agg(pl.col("yhat").sum().alias("total"))
+    wanted = totals.select("level").unique().join(steps.total(), how="cross")
+    both = wanted.join(of_levels, on=["level", "ds"], how="full", coalesce=True)
+    off = ((pl.col("total") - pl.col("yhat")).abs() / pl.col("yhat").abs().clip(lower_bound=1.0)).fill_null(
+        float("inf")
+    )
+    largest = float(both.select(off.max()).item() or 0.0)
+    yield Finding(
+        "sums_agree",
+        both.height > 0 and largest <= MAX_DIFFERENCE,
+        {
+            "levels": ", ".join(sorted(totals["level"].unique())),
+            "sums": both.height,
+            "largest difference": largest if largest < float("inf") else "a step is missing",
+        },
+        description="totals differ from the forecasts of the series",
+    )
+    below = totals.select((pl.col("lo95") < 0).sum()).item() if settings.forecast.non_negative else 0
+    yield _ordered(totals.select((~_in_order()).sum()).item(), below)
 
 
 def _series_and_steps(lake: Lakehouse) -> tuple[int, pl.DataFrame]:

@@ -170,6 +170,32 @@ class HolidaySettings(Section):
         return self
 
 
+class HierarchySettings(Section):
+    """Totals of the series, with forecasts and intervals of their own."""
+
+    levels: list[list[Literal["store", "category", "product"]]] | None = Field(
+        None,
+        description="Keys by which series are added up: [] is the sum of all, [category], [store, category]. Default: "
+        "overall, by category and by store, where the sales have them. An empty list: no totals.",
+    )
+    reconciliation: Literal["bottom_up", "mint"] = Field(
+        "bottom_up",
+        description="Totals are sums of the published forecasts (bottom_up), or series are moved so that their sums "
+        "fit what totals forecast by themselves (mint): better totals, and series of their own in "
+        "`hierarchy_forecasts`.",
+    )
+
+    @field_validator("levels")
+    @classmethod
+    def _unique(cls, value: list[list[str]] | None) -> list[list[str]] | None:
+        levels = value or []
+        if any(len(set(level)) != len(level) for level in levels):
+            raise ValueError("a key is listed twice in one level")
+        if len({frozenset(level) for level in levels}) != len(levels):
+            raise ValueError("a level is listed twice")
+        return value
+
+
 class ForecastSettings(Section):
     """Target, series, frequency and horizon of the forecast."""
 
@@ -184,6 +210,7 @@ class ForecastSettings(Section):
     non_negative: bool = Field(True, description="False where returns may outweigh sales.")
     known_future: KnownFutureSettings = Field(default_factory=KnownFutureSettings, description="Planned covariates.")
     holidays: HolidaySettings = Field(default_factory=HolidaySettings, description="Public holidays.")
+    hierarchy: HierarchySettings = Field(default_factory=HierarchySettings, description="Totals of the series.")
     group_plans: bool = Field(
         True, description="Whether learned models see means of planned numbers over a series' category and store."
     )
@@ -197,6 +224,18 @@ class ForecastSettings(Section):
         if len(set(value)) != len(value):
             raise ValueError("a key is listed twice")
         return value
+
+    @model_validator(mode="after")
+    def _levels_are_above_the_series(self) -> ForecastSettings:
+        for level in self.hierarchy.levels or []:
+            if set(self.series) <= set(level):
+                raise ValueError(f"hierarchy.levels: {level} are the series themselves")
+            if others := set(level) - {*self.series, "category"}:
+                raise ValueError(
+                    f"hierarchy.levels: {level}: {', '.join(sorted(others))} is not a key of the series: add it to "
+                    "forecast.series"
+                )
+        return self
 
 
 class TrainingSettings(Section):
@@ -475,6 +514,11 @@ class Settings(BaseSettings):
     def tests_challengers(self) -> bool:
         """Whether an A/B test decides on a challenger, and not its backtest alone."""
         return self.promotion.mode == "ab_test"
+
+    @property
+    def has_totals(self) -> bool:
+        """Whether totals of the series are forecast."""
+        return self.forecast.hierarchy.levels != []
 
     @property
     def today(self) -> dt.date:

@@ -23,8 +23,8 @@ from salesml_assets.forecasting.errors import (
     sample_pairs,
     scored_folds,
 )
-from salesml_assets.forecasting.intervals import cross_fold_coverage
-from salesml_assets.forecasting.metrics import DIMENSIONS, LONG_COLUMNS, metrics_by, sorted_long
+from salesml_assets.forecasting.intervals import coverage_metrics, cross_fold_coverage
+from salesml_assets.forecasting.metrics import DIMENSIONS, metrics_by, sorted_long
 from salesml_assets.forecasting.promotion import BASELINE, Decision, decide
 from salesml_assets.forecasting.recipe import Recipe
 from salesml_assets.forecasting.scan import Scan, scan
@@ -147,6 +147,7 @@ def compare(
     champion_predictions: Batches | None = None,
     prices: pl.DataFrame | None = None,
     changes: pd.DataFrame | None = None,
+    levels: pd.DataFrame | None = None,
 ) -> Comparison:
     """Compares the backtests of all algorithms and decides which recipe serves.
 
@@ -163,6 +164,7 @@ def compare(
         prices: `unique_id`, `price` (`business.average_prices`): the value of the error in money, where the target
             is a quantity.
         changes: Stability of the forecasts (`stability.backtest_changes`), to stand with the metrics.
+        levels: Accuracy of totals (`hierarchy.level_accuracy`), to stand with the metrics.
 
     Raises:
         ValueError: Rows differ between algorithms, predictions are not finite numbers, or the seasonal naive or
@@ -193,7 +195,9 @@ def compare(
     best, worst = best_and_worst_series(scans[winner].series)
     edges, counts = residual_histogram(parts[winner])
     return Comparison(
-        metrics=sorted_long(pd.concat([metrics, _coverage_metrics(coverage), *([] if changes is None else [changes])])),
+        metrics=sorted_long(
+            pd.concat([metrics, coverage_metrics(coverage), *[part for part in (changes, levels) if part is not None]])
+        ),
         coverage=coverage,
         decision=decision,
         recipes=recipes,
@@ -220,11 +224,6 @@ def _check_rows(scans: Mapping[str, Scan]) -> None:
         raise ValueError(
             f"the algorithms were not scored on the same rows ({counts}): materialize all of them together"
         )
-
-
-def _coverage_metrics(coverage: pd.DataFrame) -> pd.DataFrame:
-    metric = "coverage" + (100 * coverage["level"]).round().astype(int).astype(str)
-    return coverage.assign(metric=metric, value=coverage["coverage"])[list(LONG_COLUMNS)]
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:

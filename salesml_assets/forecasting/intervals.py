@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from salesml_assets.forecasting.batches import Batches, Totals
-from salesml_assets.forecasting.metrics import horizon_bucket, in_segments, significant
+from salesml_assets.forecasting.metrics import LONG_COLUMNS, horizon_bucket, in_segments, significant
 
 if TYPE_CHECKING:
     import pandas as pd  # only for reports: the prediction service does without
@@ -137,6 +137,12 @@ def cross_fold_coverage(
         ]
         parts.append(pl.concat(sums).to_pandas().assign(algorithm=name))
     return _coverage(pd.concat(parts, ignore_index=True), levels)
+
+
+def coverage_metrics(coverage: pd.DataFrame) -> pd.DataFrame:
+    """Coverage in the long form of the metrics: `coverage80`, `coverage95`."""
+    metric = "coverage" + (100 * coverage["level"]).round().astype(int).astype(str)
+    return coverage.assign(metric=metric, value=coverage["coverage"])[list(LONG_COLUMNS)]
 
 
 def _scores(batches: Batches) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from salesml_assets.names import (
     EXPLANATIONS,
     FORECAST_ACCURACY,
     FORECASTS,
+    HIERARCHY_FORECASTS,
     MODEL_COMPARISON,
     PANEL,
     PRODUCTION_MODEL,
@@ -97,7 +98,7 @@ BY_TABLE: dict[str, dict[str, str]] = {
         "average_long": "Mean of the last quarter known, as a forecast.",
     },
     MODEL_COMPARISON: {
-        "dimension": "total, fold, horizon, category or volume_class.",
+        "dimension": "total, fold, horizon, category, volume_class, or level (of totals).",
         "segment": "Value of the dimension; `all` for the total.",
         "metric": "wape, rmse, mae, r2, bias, rmsse, rows, series, coverage80, coverage95 or change (stability).",
         "value": "The metric; null where it is undefined.",
@@ -112,6 +113,11 @@ BY_TABLE: dict[str, dict[str, str]] = {
         "settings": "The settings in force, without secrets, as JSON.",
     },
     FORECASTS: {"model": "Algorithm, or the fallback of a series that is too short."},
+    HIERARCHY_FORECASTS: {
+        "level": "Keys by which series are added up, joined by `/`; `total` for the sum of all.",
+        "node": "Name of the total: its keys joined by `/`.",
+        "series": "Number of series in the total.",
+    },
     FORECAST_ACCURACY: {
         "week": "Monday of the target's week.",
         "baseline_wape": "WAPE of the seasonal naive from the same origin.",

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from salesml_assets.config.settings import KEYS, ConfigurationError, Settings
 from salesml_assets.lake.store import LakeError, Lakehouse
+from salesml_assets.names import HIERARCHY_FORECASTS
 from salesml_assets.text import masked
 
 if TYPE_CHECKING:
@@ -23,23 +24,24 @@ def lake_of(settings: Settings) -> Lakehouse:
     return Lakehouse(settings.lake.root, settings.s3)
 
 
-def export_forecasts(settings: Settings, file: Path) -> int:
+def export_forecasts(settings: Settings, file: Path, level: str | None = None) -> int:
     """Writes all forecasts to a file: unique_id, the series keys, ds, yhat, intervals, model, version and cutoff.
 
     Args:
         settings: The settings; the order of the keys is that of `forecast.series`.
         file: A .parquet or .csv file; written completely or not at all.
+        level: A level of totals instead, such as `category`, `store/category` or `total`.
 
     Returns:
         Number of rows.
 
     Raises:
         ConfigurationError: The file extension is neither .parquet nor .csv.
-        LakeError: There are no forecasts yet.
+        LakeError: There are no forecasts yet, or none of that level.
     """
     if file.suffix.lower() not in ENDINGS:
         raise ConfigurationError(f"{file.name}: the file extension must be one of {', '.join(ENDINGS)}")
-    table = _forecasts(settings)
+    table = _forecasts(settings) if level is None else _totals(settings, level)
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_name(f".{file.name}.{uuid4().hex}")
     try:
@@ -60,6 +62,19 @@ def _forecasts(settings: Settings) -> pa.Table:
     wanted = ["unique_id", *keys, *FORECAST_COLUMNS]
     table = lake.read_arrow("forecasts", wanted).select(wanted)
     return table.sort_by([("unique_id", "ascending"), ("ds", "ascending")])
+
+
+def _totals(settings: Settings, level: str) -> pa.Table:
+    import pyarrow.compute as pc
+
+    lake = lake_of(settings)
+    if not lake.exists(HIERARCHY_FORECASTS):
+        raise LakeError(f"There are no forecasts of totals in {masked(lake.root)} yet: run `salesml run` first.")
+    table = lake.read_arrow(HIERARCHY_FORECASTS, filters=pc.field("level") == level)
+    if table.num_rows:
+        return table.sort_by([("node", "ascending"), ("ds", "ascending")])
+    levels = pc.unique(lake.read_arrow(HIERARCHY_FORECASTS, ["level"])["level"]).to_pylist()
+    raise LakeError(f"There is no level {level!r} among the totals; there are: {', '.join(sorted(levels))}.")
 
 
 def _write(table: pa.Table, file: Path, ending: str) -> None:

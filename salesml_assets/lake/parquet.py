@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,6 +39,20 @@ class Batches:
         for batch in self.batches:
             table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch.to_arrow()
             yield table.cast(self.schema)
+
+
+def frames_as_batches(frames: Iterator[pl.DataFrame]) -> Batches | None:
+    """Polars frames with the schema of the first one; None where there is none."""
+    import pyarrow as pa
+
+    first = next(frames, None)
+    if first is None:
+        return None
+    schema = pa.schema(
+        pa.field(field.name, pa.string() if pa.types.is_large_string(field.type) else field.type)
+        for field in first.to_arrow().schema
+    )
+    return Batches(itertools.chain([first], frames), schema)
 
 
 def write_parquet(

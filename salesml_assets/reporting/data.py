@@ -139,6 +139,7 @@ REQUIRED_COLUMNS = {
     "total_future": ("ds", "yhat"),
     "checks": ("check", "passed", "severity", "detail"),
     "explanations": tuple(SCHEMA.names()),
+    "totals": ("level", "node", "series", "sold", "forecast"),
     "realised": ("model_version", "first", "last", "wape", "bias", "baseline_wape", "volume"),
 }
 
@@ -164,8 +165,8 @@ class ReportData:
         series_keys: Keys that make one series.
         settings: Further settings worth printing, name to value.
         baseline: The algorithm that everything is measured against.
-        metrics: `algorithm, dimension (total|fold|horizon|category|volume_class), segment, metric (wape, rmse, mae,
-            r2, bias, rmsse, coverage80, coverage95, change, rows, series), value` (null where undefined).
+        metrics: `algorithm, dimension (total|fold|horizon|category|volume_class|level), segment, metric (wape, rmse,
+            mae, r2, bias, rmsse, coverage80, coverage95, change, rows, series), value` (null where undefined).
         runs: `algorithm, parameters (dict or text), seconds, rows` of tuning, backtest and fit.
         decision: The promotion decision.
         coverage: Measured coverage of the winner's intervals: `dimension (total|fold|horizon|volume_class), segment,
@@ -191,6 +192,8 @@ class ReportData:
         started_by: What started the retrain that made the model, if a drift did.
         realised: Error of each model version's past forecasts: `model_version`, `first` and `last` week of their
             steps, `wape`, `bias`, `baseline_wape`, `volume`; the last version last.
+        totals: Forecasts added up by level: `level`, `node`, `series` (how many), `sold` (in as many steps before the
+            forecasts; null where nothing is known), `forecast` (over the whole horizon).
         ab_test: The latest A/B test.
         explanations: The table `explanations` (`forecasting.explanations.columns`); its features in words.
     """
@@ -228,6 +231,7 @@ class ReportData:
     lake_versions: Mapping[str, int] = field(default_factory=dict)
     started_by: str | None = None
     realised: pd.DataFrame = field(default_factory=partial(_empty, "realised"))
+    totals: pd.DataFrame = field(default_factory=partial(_empty, "totals"))
     ab_test: ABTest | None = None
     explanations: pd.DataFrame = field(default_factory=partial(_empty, "explanations"))
 

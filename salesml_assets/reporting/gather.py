@@ -10,12 +10,14 @@ import polars as pl
 import pyarrow.compute as pc
 
 from salesml_assets.config.settings import Settings
+from salesml_assets.forecasting.hierarchy import SERIES, read_hierarchy
 from salesml_assets.lake.aggregate import Partial, counted
 from salesml_assets.names import (
     ENDED,
     EXPLANATIONS,
     FORECAST_ACCURACY,
     FORECASTS,
+    HIERARCHY_FORECASTS,
     QUARANTINED_SALES,
     SALES,
     SALES_SERIES,
@@ -127,9 +129,38 @@ def report_data(
         lake_versions=lake_versions,
         started_by=started_by,
         realised=realised_error(lake.read_polars(FORECAST_ACCURACY)),
+        totals=totals_by_level(lake, settings),
         ab_test=ab_test,
         explanations=lake.read_polars(EXPLANATIONS).to_pandas(),
     )
+
+
+def totals_by_level(lake: Lakehouse, settings: Settings) -> pd.DataFrame:
+    """Sums over the horizon by level: `level, node, series, sold, forecast`, the largest of each level first.
+
+    `sold` is the sum over as many steps before the forecasts, null where nothing is known of them.
+    """
+    found = read_hierarchy(lake, settings) if lake.exists(HIERARCHY_FORECASTS) else None
+    if found is None:
+        return pd.DataFrame(columns=["level", "node", "series", "sold", "forecast"])
+    hierarchy, past = found
+    steps = past.select("ds").unique().sort("ds").tail(settings.forecast.horizon)
+    sold = past.join(steps, on="ds").group_by("number").agg(sold=pl.col("y").sum(), known=pl.col("y").count())
+    named = sold.join(hierarchy.nodes, on="number").select(
+        "level", "node", sold=pl.when(pl.col("known") > 0).then("sold")
+    )
+    is_total = pc.field("level") != SERIES
+    rows = lake.read_polars(HIERARCHY_FORECASTS, ["level", "node", "series", "yhat"], is_total)
+    ahead = rows.group_by("level", "node", maintain_order=True).agg(
+        pl.col("series").max(), forecast=pl.col("yhat").sum()
+    )
+    place = {level.name: number for number, level in enumerate(hierarchy.levels)}
+    known = ahead.filter(pl.col("level").is_in(list(place)))
+    ordered = known.join(named, on=["level", "node"], how="left").with_columns(
+        place=pl.col("level").replace_strict(place, return_dtype=pl.Int64)
+    )
+    table = ordered.sort("place", -pl.col("forecast"), "node")
+    return table.select("level", "node", "series", "sold", "forecast").to_pandas()
 
 
 def total_actual(lake: Lakehouse) -> tuple[pd.DataFrame, int]:

@@ -57,6 +57,8 @@ def _tables(data: ReportData) -> dict[str, tables.Table | None]:
         "ab_test": tables.ab_test_table(data),
         "volume_class": tables.segments_table(data, "volume_class"),
         "category": tables.segments_table(data, "category"),
+        "levels": tables.levels_table(data),
+        "totals": tables.totals_table(data),
         "drivers": tables.drivers_table(data),
         "reasons": tables.reasons_table(data),
         "checks": tables.checks_table(data),

@@ -100,6 +100,23 @@ def compared(data: ReportData) -> str | None:
     return text
 
 
+def added_up(data: ReportData) -> str | None:
+    """How much of the series' error cancels out in totals."""
+    overall = data.by_algorithm("wape", "level", "total").get(data.winner)
+    single = data.value(data.winner, "wape")
+    if overall is None or single is None:
+        return None
+    text = (
+        f"The forecast of all sales together is off by {percent(overall)} of them in a {data.step}, that of a single "
+        f"series by {percent(single)}: errors of single series partly cancel out."
+    )
+    bias = data.by_algorithm("bias", "level", "total").get(data.winner)
+    if bias is not None and abs(bias) > overall / 2:
+        side = "below" if bias < 0 else "above"
+        text += f" What remains is mostly one-sided: totals are forecast {percent(abs(bias))} {side} what was sold."
+    return text + " Totals are sums of the series' forecasts, with intervals from the errors of the totals themselves."
+
+
 def over_horizon(data: ReportData) -> str | None:
     """Whether the error grows with the distance."""
     table = data.by_segment("wape", "horizon")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from salesml_assets.forecasting.hierarchy import OVERALL, SERIES
 from salesml_assets.reporting.data import ReportData, natural_order
 from salesml_assets.reporting.explained import influence
 from salesml_assets.reporting.formats import (
@@ -235,6 +236,68 @@ def segments_table(data: ReportData, dimension: str) -> Table | None:
     header += ["Backtest rows"] if sizes is not None else []
     more = f" (the {TOP_SEGMENTS} largest of {len(segments)})" if len(segments) > TOP_SEGMENTS else ""
     return Table(f"Error by {sentence(dimension).lower()}{more}", header, rows)
+
+
+def levels_table(data: ReportData) -> Table | None:
+    """The winner's and the baseline's error by level: of totals, and of the series themselves."""
+    wapes = data.by_segment("wape", "level")
+    if data.winner not in wapes.index:
+        return None
+    found = dict.fromkeys([*data.totals["level"], *wapes.columns])
+    segments = sorted(found, key=lambda name: name == SERIES)  # the series last
+    metrics = ("wape", "bias", "coverage80", "coverage95")
+    against = data.baseline in wapes.index and data.baseline != data.winner
+    rows = []
+    for segment in [name for name in segments if name in wapes.columns]:
+        values = [data.by_algorithm(metric, "level", segment).get(data.winner) for metric in metrics]
+        count = data.by_algorithm("series", "level", segment).get(data.winner)
+        base = [percent(wapes.loc[data.baseline, segment])] if against else []
+        rows.append([level_label(segment), number(count), *_level_cells(values, base)])
+    own = [data.value(data.winner, metric) for metric in metrics]
+    base = [percent(data.value(data.baseline, "wape"))] if against else []
+    rows.append(["Single series", number(data.value(data.winner, "series")), *_level_cells(own, base)])
+    header = ["Forecasts", "Number", f"WAPE, {algorithm_label(data.winner)}"]
+    header += [f"WAPE, {algorithm_label(data.baseline)}"] if against else []
+    return Table("Error by level", [*header, "Bias", "In 80%", "In 95%"], rows)
+
+
+def _level_cells(values: list[float | None], base: list[str]) -> list[str]:
+    wape, bias, *coverage = values
+    return [percent(wape), *base, percent(bias, sign=True), *[percent(value) for value in coverage]]
+
+
+def level_label(level: str) -> str:
+    """A level in words.
+
+    >>> level_label("total"), level_label("store/category")
+    ('Overall', 'By store and category')
+    """
+    if level == SERIES:
+        return "Single series, reconciled"
+    return "Overall" if level == OVERALL else f"By {' and '.join(clean(key, 40) for key in level.split('/'))}"
+
+
+def totals_table(data: ReportData) -> Table | None:
+    """What is forecast over the horizon for the largest totals, next to what they sold in as many steps before."""
+    if data.totals.empty:
+        return None
+    rows: list[list[str]] = []
+    marked = None
+    for level, own in data.totals.groupby("level", sort=False):
+        for row in own.head(TOP_SEGMENTS).to_dict("records"):
+            known = is_number(row["sold"]) and row["sold"] > 0
+            change = percent(row["forecast"] / row["sold"] - 1, sign=True) if known else DASH
+            if level == "total":
+                marked = len(rows)
+            name = "All series" if level == "total" else clean(row["node"] or "(none)", 60)
+            rows.append(
+                [level_label(str(level)), name, number(row["series"]), amount(row["sold"]), amount(row["forecast"]),
+                 change]
+            )  # fmt: skip
+    header = ["Level", "Total", "Series", f"Last {data.horizon} {data.steps}", f"Next {data.horizon} {data.steps}"]
+    sizes = data.totals.groupby("level").size()
+    more = f" (the {TOP_SEGMENTS} largest of each level)" if (sizes > TOP_SEGMENTS).any() else ""
+    return Table(f"Totals{more}", [*header, "Change"], rows, marked, {0, 1})
 
 
 def drivers_table(data: ReportData) -> Table | None:

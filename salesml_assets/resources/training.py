@@ -1,7 +1,6 @@
 """The panel of a run and what models are fitted on, shared by all assets that one process computes."""
 
 # No postponed annotations here: Dagster reads the types of nested resources from the class.
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,7 +11,7 @@ from pydantic import PrivateAttr
 
 from salesml_assets.config.settings import Settings
 from salesml_assets.lake.files import FOLDER
-from salesml_assets.lake.parquet import Batches
+from salesml_assets.lake.parquet import Batches, frames_as_batches
 from salesml_assets.names import FEATURES, PANEL
 from salesml_assets.resources.lake import Lake
 from salesml_assets.resources.spark import SparkResource
@@ -100,13 +99,7 @@ def _to_write(frames: "Iterator[pl.DataFrame]") -> Batches:
     Raises:
         ValueError: There is none.
     """
-    import pyarrow as pa
-
-    first = next(frames, None)
-    if first is None:
+    made = frames_as_batches(frames)
+    if made is None:
         raise ValueError("the panel has no such rows: materialize `panel` again")
-    schema = pa.schema(
-        pa.field(field.name, pa.string() if pa.types.is_large_string(field.type) else field.type)
-        for field in first.to_arrow().schema
-    )
-    return Batches(itertools.chain([first], frames), schema)
+    return made

@@ -12,7 +12,7 @@ import pytest
 from salesml_assets.checks.base import WARN
 from salesml_assets.checks.evaluation import measure_comparison, measure_explanations
 from salesml_assets.checks.models import measure_backtest
-from salesml_assets.checks.production import measure_forecasts, measure_production_model
+from salesml_assets.checks.production import measure_forecasts, measure_production_model, measure_totals
 from salesml_assets.config.settings import Settings
 
 from .lakes import failed
@@ -139,3 +139,38 @@ def test_explanations(findings):
     assert found(rows) == set()
     assert found(rows.assign(amount=[4.0, 5.0, 0.0])) == {"adds_up"}
     assert found(rows.iloc[:2]) == {"adds_up"}  # a step of the series is missing
+
+
+def test_totals(findings):
+    days = [LAST + dt.timedelta(step) for step in (1, 2)]
+    forecasts = pd.DataFrame({"unique_id": ["a", "a", "b", "b"], "ds": days * 2, "yhat": [1.0, 2.0, 3.0, 4.0]})
+    levels = {"total": [("total", [4.0, 6.0])], "category": [("x", [1.0, 2.0]), ("y", [3.0, 4.0])]}
+    totals = pd.concat(
+        pd.DataFrame({"level": level, "node": node, "ds": days, "yhat": values})
+        for level, nodes in levels.items()
+        for node, values in nodes
+    ).reset_index(drop=True)
+    totals = totals.assign(**dict.fromkeys(("lo80", "lo95"), totals["yhat"] - 0.5))
+    totals = totals.assign(**dict.fromkeys(("hi80", "hi95"), totals["yhat"] + 0.5))
+
+    def found(rows: pd.DataFrame, published: pd.DataFrame = forecasts) -> set[str]:
+        return failed(findings(measure_totals, SETTINGS, hierarchy_forecasts=rows, forecasts=published))
+
+    assert found(totals) == set()
+    assert found(totals, forecasts.assign(yhat=forecasts["yhat"] * (1 + 1e-5))) == {"sums_agree"}
+    assert found(totals[totals["node"] != "y"]) == {"sums_agree"}
+    assert found(totals[totals["ds"] != days[1]]) == {"sums_agree"}
+    assert found(totals, pd.concat([forecasts, forecasts.assign(ds=LAST)])) == {"sums_agree"}
+    assert found(totals.assign(lo80=99.0)) == {"ordered_intervals"}
+    assert found(totals.assign(hi95=None)) == {"ordered_intervals"}
+    assert found(totals.assign(lo95=-1.0)) == {"ordered_intervals"}
+
+    # Reconciled series stand in the same table, and the published ones may differ.
+    reconciled = Settings(forecast={"horizon": 3, "hierarchy": {"reconciliation": "mint"}})
+    series = totals.iloc[2:].assign(level="series", node=["a", "a", "b", "b"])
+    both = pd.concat([totals, series], ignore_index=True)
+    other = forecasts.assign(yhat=1.0)
+    assert failed(findings(measure_totals, reconciled, hierarchy_forecasts=both, forecasts=other)) == set()
+    both.loc[both.index[-1], "yhat"] += 0.1
+    assert failed(findings(measure_totals, reconciled, hierarchy_forecasts=both, forecasts=other)) == {"sums_agree"}
+    assert failed(findings(measure_totals, reconciled, hierarchy_forecasts=totals, forecasts=other)) == {"sums_agree"}

@@ -51,6 +51,7 @@ def test_every_check_says_what_to_do(graph: dg.AssetGraph) -> None:
         ("features", small_features(SETTINGS).columns),
         ("panel", small_panel(small_features(SETTINGS), SETTINGS).columns),
         ("forecasts", ["unique_id", "product", "ds", "yhat", "lo80", "hi95", "model", "model_version", "cutoff"]),
+        ("hierarchy_forecasts", ["level", "node", "category", "store", "series", "ds", "yhat", "lo80", "cutoff"]),
         ("raw_sales", ["InvoiceNo", "_month"]),
         ("panel", ["f_promo", "c_flyer", "f_promo_like"]),
     ],

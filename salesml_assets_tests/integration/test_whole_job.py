@@ -145,6 +145,12 @@ def test_rows_are_conserved_and_forecasts_complete(project: Project, first: Any)
     assert forecasts.loc[forecasts["unique_id"] == "p7", "model"].str.contains("short series").all()
     answer = project.salesml("export", "forecasts", "out.csv")
     assert answer.returncode == 0, answer.stderr
+    totals = lake.read_pandas("hierarchy_forecasts")
+    assert set(totals["level"]) == {"total", "category"}
+    wanted = forecasts.merge(series[["unique_id", "category"]].drop_duplicates(), on="unique_id")
+    for level, keys in (("total", ["ds"]), ("category", ["category", "ds"])):
+        sums = totals[totals["level"] == level].set_index(keys)["yhat"].sort_index()
+        assert sums.to_numpy() == pytest.approx(wanted.groupby(keys)["yhat"].sum().sort_index().to_numpy(), rel=1e-6)
     exported = pd.read_csv(project.home / "out.csv")
     assert list(exported) == ["unique_id", "product", *FORECAST_COLUMNS]
     assert len(exported) == len(forecasts)

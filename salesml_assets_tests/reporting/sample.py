@@ -19,6 +19,7 @@ SEGMENTS = {
     "fold": ["1", "2", "3"],
     "volume_class": ["A", "B", "C"],
     "category": ["tea", "coffee"],
+    "level": ["total", "category"],
 }
 LAST = dt.date(2024, 6, 30)
 SERIES = ["tea/1", "tea/2", "coffee/1"]
@@ -192,6 +193,15 @@ def full_report(**changes: Any) -> ReportData:
                 "bias": [-0.2, 0.0],
                 "baseline_wape": [0.5, 0.5],
                 "volume": [100.0, 200.0],
+            }
+        ),
+        totals=pd.DataFrame(
+            {
+                "level": ["total", "category", "category"],
+                "node": ["total", "tea", ""],
+                "series": [30, 20, 10],
+                "sold": [1_000.0, 600.0, None],
+                "forecast": [1_100.0, 540.0, 560.0],
             }
         ),
         explanations=small_table(),

@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from salesml_assets.config.settings import Settings
 from salesml_assets.lake import store
 from salesml_assets.lake.store import Lakehouse
 from salesml_assets.reporting.gather import (
@@ -18,6 +19,7 @@ from salesml_assets.reporting.gather import (
     realised_error,
     total_actual,
     total_future,
+    totals_by_level,
 )
 
 SCHEMA = {
@@ -96,3 +98,13 @@ def test_what_became_of_the_rows_is_counted(lake: Lakehouse) -> None:
     unknown = quality_summary(lake, Source())
     assert "filtered_out" not in unknown
     assert unknown["delivered"] == 3 + 4
+
+
+def test_totals_stand_next_to_what_they_sold(lake: Lakehouse) -> None:
+    settings = Settings(forecast={"horizon": 2})
+    assert totals_by_level(lake, settings).empty
+    ahead = [DAYS[-1] + dt.timedelta(day) for day in (1, 2)]
+    forecasts = pl.DataFrame({"level": "total", "node": "total", "series": 2, "ds": ahead, "yhat": [3.0, 4.0]})
+    lake.write_arrow(forecasts.to_arrow(), "hierarchy_forecasts")
+    (row,) = totals_by_level(lake, settings).to_dict("records")
+    assert row == {"level": "total", "node": "total", "series": 2, "sold": 9.0, "forecast": 7.0}

@@ -258,3 +258,14 @@ def test_one_step_of_history_and_nothing_ahead_is_drawn():
     empty = {name: frame.iloc[:0] for name, frame in lines.items() if "future" in name or "backtest" in name}
     _Page(rendered(full_report(**lines)))
     _Page(rendered(replace(full_report(**lines), **empty)))
+
+
+def test_totals_have_their_errors_and_their_forecasts():
+    text = _Page(rendered(full_report())).text
+    assert "Error by level" in text
+    assert "By category" in text
+    assert "All series" in text
+    assert "(none)" in text
+    assert "+10.0%" in text
+    bare = bare_report(metrics=metrics().query("dimension != 'level'"))
+    assert "Totals by category" not in _Page(rendered(bare)).text

@@ -110,3 +110,16 @@ def test_past_forecasts_before_and_with_the_present_model():
     only = full_report(realised=both.realised.tail(1))
     assert readings.came_true(only) == "Version 4, in production now, missed by 31.2%."
     assert readings.came_true(bare_report()) is None
+
+
+@pytest.mark.parametrize(("bias", "words"), [(-0.2, "20.0% below what was sold"), (0.25, "25.0% above"), (0.01, "")])
+def test_totals_cancel_errors_but_not_bias(bias, words):
+    table = metrics()
+    own = (table["dimension"] == "level") & (table["metric"] == "bias") & (table["segment"] == "total")
+    table.loc[own, "value"] = bias
+    text = readings.added_up(bare_report(metrics=table))
+    assert "off by 30.0% of them in a day" in text
+    assert words in text
+    assert ("one-sided" in text) == bool(words)
+    without = table[table["dimension"] != "level"]
+    assert readings.added_up(bare_report(metrics=without)) is None
