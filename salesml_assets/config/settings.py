@@ -18,6 +18,7 @@ API_KEY = "SALESML_API_KEY"  # the key of the prediction service
 HISTORY_DAYS = 420
 ROLLBACK_DAYS = 90
 KEYS = ("store", "category", "product")
+Language = Literal["en", "pt"]
 Name = Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
@@ -402,6 +403,14 @@ class CatalogSettings(Section):
         return value
 
 
+class ReportSettings(Section):
+    """The report and the validation notebook."""
+
+    language: Language = Field(
+        "en", description="Language of the report, its figures and the notebook: English or Brazilian Portuguese."
+    )
+
+
 class ServingSettings(Section):
     """The prediction service; its API key comes from the environment only."""
 
@@ -446,7 +455,7 @@ class Settings(BaseSettings):
     drift: DriftSettings = Field(default_factory=DriftSettings, description="Drift tests and retrains.")
     freshness: FreshnessSettings = Field(default_factory=FreshnessSettings, description="When an asset is stale.")
     notifications: NotificationSettings = Field(default_factory=NotificationSettings, description="Mails and Slack.")
-
+    report: ReportSettings = Field(default_factory=ReportSettings, description="The report's language.")
     catalog: CatalogSettings = Field(default_factory=CatalogSettings, description="The UI's catalog of assets.")
     serving: ServingSettings = Field(default_factory=ServingSettings, description="The prediction service.")
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from salesml_assets.config.settings import Settings
 from salesml_assets.lake.aggregate import Partial, counted
+from salesml_assets.language import _, language
 from salesml_assets.names import (
     ENDED,
     EXPLANATIONS,
@@ -22,6 +23,7 @@ from salesml_assets.names import (
     SHORT_SERIES,
 )
 from salesml_assets.reporting.data import ABTest, DataQuality, ReportData
+from salesml_assets.reporting.formats import word
 from salesml_assets.reporting.totals import total_intervals
 
 if TYPE_CHECKING:
@@ -82,7 +84,8 @@ def report_data(
     target = settings.forecast.target
     future, instead = total_future(lake)
     return ReportData(
-        title=f"Sales forecast: {target} by {' × '.join(settings.forecast.series)}",
+        title=_title(settings),
+        language=settings.report.language,
         source=settings.sales.path.rsplit("/", 1)[-1],
         generated_for=settings.today,
         target=target,
@@ -130,6 +133,14 @@ def report_data(
         ab_test=ab_test,
         explanations=lake.read_polars(EXPLANATIONS).to_pandas(),
     )
+
+
+def _title(settings: Settings) -> str:
+    with language(settings.report.language):
+        keys = " × ".join(word(key) for key in settings.forecast.series)
+        if settings.forecast.target == "revenue":
+            return _("Sales forecast: revenue by {series}", series=keys)
+        return _("Sales forecast: quantity by {series}", series=keys)
 
 
 def total_actual(lake: Lakehouse) -> tuple[pd.DataFrame, int]:
