@@ -393,6 +393,13 @@ class CatalogSettings(Section):
     owners: list[str] = Field(
         default_factory=list, description="Owners of all assets: e-mail addresses, or `team:` and a name."
     )
+    repository: str | None = Field(
+        None,
+        pattern=r"^https?://\S*(github|gitlab)\S*$",
+        description="Address of the project's repository on GitHub or GitLab, for links to the assets' code; default: "
+        "links to the files on this machine.",
+    )
+    revision: str = Field("main", min_length=1, description="Branch, tag or commit of the links to the repository.")
 
     @field_validator("owners")
     @classmethod
