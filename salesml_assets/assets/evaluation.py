@@ -83,10 +83,10 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         )
         files.write(comparison.to_json(), MODEL_COMPARISON, context.run.run_id, EVERYTHING_FILE)
         metadata: dict[str, Any] = {
-            "models": dg.JsonMetadataValue(comparison.table()),
             "decision": comparison.decision.reason,
             "winner": comparison.decision.winner,
             **_plotted(comparison),
+            "models": dg.JsonMetadataValue(comparison.table()),
             "model_comparison.json": dg.PathMetadataValue(path),
         }
         return dg.Output(comparison.metrics, metadata=metadata)

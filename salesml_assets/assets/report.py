@@ -72,10 +72,10 @@ def report_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         used = usage_of_run()
         return dg.MaterializeResult(
             metadata={
-                **({"peak memory bytes": used.peak_memory_bytes, "cpu seconds": used.cpu_seconds} if used else {}),
                 "report": dg.PathMetadataValue(path),
                 "summary": dg.MarkdownMetadataValue(summary_markdown(data)),
                 **{title: dg.MarkdownMetadataValue(figure) for title, figure in figures.items()},
+                **({"peak memory bytes": used.peak_memory_bytes, "cpu seconds": used.cpu_seconds} if used else {}),
             }
         )
 

@@ -18,6 +18,7 @@ API_KEY = "SALESML_API_KEY"  # the key of the prediction service
 HISTORY_DAYS = 420
 ROLLBACK_DAYS = 90
 KEYS = ("store", "category", "product")
+Language = Literal["en", "pt"]
 Name = Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
@@ -431,6 +432,13 @@ class CatalogSettings(Section):
     owners: list[str] = Field(
         default_factory=list, description="Owners of all assets: e-mail addresses, or `team:` and a name."
     )
+    repository: str | None = Field(
+        None,
+        pattern=r"^https?://\S*(github|gitlab)\S*$",
+        description="Address of the project's repository on GitHub or GitLab, for links to the assets' code; default: "
+        "links to the files on this machine.",
+    )
+    revision: str = Field("main", min_length=1, description="Branch, tag or commit of the links to the repository.")
 
     @field_validator("owners")
     @classmethod
@@ -439,6 +447,14 @@ class CatalogSettings(Section):
             if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+|team:[\w-]+", owner):
                 raise ValueError(f"{owner!r} is neither an e-mail address nor `team:` and a name")
         return value
+
+
+class ReportSettings(Section):
+    """The report and the validation notebook."""
+
+    language: Language = Field(
+        "en", description="Language of the report, its figures and the notebook: English or Brazilian Portuguese."
+    )
 
 
 class ServingSettings(Section):
@@ -485,7 +501,7 @@ class Settings(BaseSettings):
     drift: DriftSettings = Field(default_factory=DriftSettings, description="Drift tests and retrains.")
     freshness: FreshnessSettings = Field(default_factory=FreshnessSettings, description="When an asset is stale.")
     notifications: NotificationSettings = Field(default_factory=NotificationSettings, description="Mails and Slack.")
-
+    report: ReportSettings = Field(default_factory=ReportSettings, description="The report's language.")
     catalog: CatalogSettings = Field(default_factory=CatalogSettings, description="The UI's catalog of assets.")
     serving: ServingSettings = Field(default_factory=ServingSettings, description="The prediction service.")
 

@@ -13,10 +13,12 @@ from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.arms import ARMS
 from salesml_assets.forecasting.challenger import ABANDONED, DROPPED, PROMOTED, RUNNING, ABTest, all_tests, running_test
 from salesml_assets.forecasting.model.bundle import BundleError
+from salesml_assets.forecasting.promotion import plain_name
 from salesml_assets.forecasting.realised import PastForecasts, parts_of
 from salesml_assets.forecasting.routed import arm_figures
 from salesml_assets.forecasting.sequential import SequentialComparison, Verdict, compare, confidence_sequence
 from salesml_assets.forecasting.versions import AB_TEST, Choice, VersionError, all_versions, promote_challenger
+from salesml_assets.language import _, in_all_languages, separators
 from salesml_assets.names import AB_TEST_REPORT, CHALLENGER_FORECASTS, FORECASTS
 
 if TYPE_CHECKING:
@@ -62,26 +64,42 @@ class Evaluation:
 
     def sentence(self) -> str:
         """The result in one sentence with its numbers."""
-        challenger = f"challenger {_plain(self.test.challenger.algorithm)}"
-        champion = f"champion {_plain(self.test.champion.algorithm)}"
+        names = {
+            "challenger": plain_name(self.test.challenger.algorithm),
+            "champion": plain_name(self.test.champion.algorithm),
+        }
         found = self.found
         if found is None:
-            return f"{challenger} against {champion}: no day with actuals yet."
-        ours, theirs = self.wapes
-        facts = f"WAPE {theirs:.3f} against {ours:.3f} over {found.days} days"
+            return _("challenger {challenger} against champion {champion}: no day with actuals yet.", **names)
+        point = separators().decimal
+        ours, theirs, low, high = (
+            "" if value is None else f"{value:.3f}".replace(".", point)
+            for value in (*self.wapes, found.low, found.high)
+        )
+        facts = _("WAPE {theirs} against {ours} over {days} days", theirs=theirs, ours=ours, days=found.days)
         if found.low is not None and found.high is not None:
-            facts += f", {1 - found.alpha:.0%} interval of the difference {found.low:.3f} to {found.high:.3f}"
+            level = f"{1 - found.alpha:.0%}"
+            bounds = _("{level} interval of the difference {low} to {high}", level=level, low=low, high=high)
+            facts = f"{facts}, {bounds}"
+        told = {**names, "facts": facts, "day": found.decided_on}
         if found.verdict == Verdict.CHALLENGER_BETTER:
-            return f"{challenger} is better than {champion}: {facts}, decided on {found.decided_on}."
+            return _("challenger {challenger} is better than champion {champion}: {facts}, decided on {day}.", **told)
         if found.verdict == Verdict.CHAMPION_BETTER:
-            return f"{champion} is better than {challenger}: {facts}, decided on {found.decided_on}."
+            return _("champion {champion} is better than challenger {challenger}: {facts}, decided on {day}.", **told)
         if found.verdict == Verdict.EQUIVALENT:
-            return (
-                f"{challenger} and {champion} are equivalent within {found.margin:.1%}: {facts}, decided on "
-                f"{found.decided_on}; the champion stays."
+            told["margin"] = f"{found.margin:.1%}".replace(".", point)
+            return _(
+                "challenger {challenger} and champion {champion} are equivalent within {margin}: {facts}, decided on "
+                "{day}; the champion stays.",
+                **told,
             )
-        still = "for how long is not known" if found.more_days is None else f"some {found.more_days} more days"
-        return f"not yet known whether {challenger} is better than {champion}: {facts}; {still}."
+        told["still"] = _("for how long is not known")
+        if found.more_days is not None:
+            told["still"] = _("some {days} more days", days=found.more_days)
+        return _(
+            "not yet known whether challenger {challenger} is better than champion {champion}: {facts}; {still}.",
+            **told,
+        )
 
     @property
     def wapes(self) -> tuple[float, float]:
@@ -183,12 +201,19 @@ def report_table(
 
 
 def looks_json(evaluation: Evaluation) -> str:
-    """The confidence sequence of a test as JSON, for figures."""
+    """The confidence sequence of a test as JSON, for figures, and its result by language."""
     looks = evaluation.looks
     if "low" in looks.columns:
         bounds = pl.when(pl.col("low", "high").is_finite()).then(pl.col("low", "high")).name.keep()
         looks = looks.select("ds", "difference", "wape", bounds)
-    return json.dumps({"test": evaluation.test.number, "looks": looks.with_columns(pl.col("ds").cast(str)).to_dicts()})
+    sentences = in_all_languages(evaluation.sentence)
+    return json.dumps(
+        {
+            "test": evaluation.test.number,
+            "sentences": sentences,
+            "looks": looks.with_columns(pl.col("ds").cast(str)).to_dicts(),
+        }
+    )
 
 
 def _latest(pairs: pl.DataFrame, models: list[int]) -> pl.DataFrame:
@@ -270,7 +295,3 @@ def _row(
             for name in ("days", "decided_on", "more_days", "difference", "relative_gain", "low", "high")
         }
     return row
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", " ")

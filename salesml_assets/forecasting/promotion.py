@@ -9,14 +9,23 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from salesml_assets.config.settings import Settings
+from salesml_assets.config.settings import Language, Settings
 from salesml_assets.forecasting.metrics import total
 from salesml_assets.forecasting.significance import DAILY_BLOCK, WEEKLY_BLOCK, PairedTest, holm, paired_test
+from salesml_assets.language import N_, _, in_all_languages, separators
 
 BASELINE = "seasonal_naive"
-METRICS = {"wape": "WAPE", "rmsse": "mean squared scaled error", "cost": "cost per unit sold"}
+METRICS = {"wape": "WAPE", "rmsse": N_("mean squared scaled error"), "cost": N_("cost per unit sold")}
+ALGORITHMS = {  # as they stand in a sentence; of others, their name in words
+    "seasonal_naive": N_("seasonal naive"),
+    "moving_average": N_("moving average"),
+    "linear_regression": N_("linear regression"),
+    "random_forest": N_("random forest"),
+    "calendar_regression": N_("calendar regression"),
+    "ensemble": N_("ensemble"),
+}
 
 
 class Challenger(BaseModel):
@@ -54,7 +63,8 @@ class Decision(BaseModel):
     """The promotion decision: `winner` becomes the production model, `champion` was it before (null: nothing was).
 
     `promoted` says whether the winner is new. `candidate` is what an A/B test has to compare with the champion, which
-    stays meanwhile; null where no test is called for. Names are those of the metrics table.
+    stays meanwhile; null where no test is called for. `reason` is in English, `reasons` has it by language. Names are
+    those of the metrics table.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -69,6 +79,7 @@ class Decision(BaseModel):
     method: str
     days: int
     reason: str
+    reasons: dict[Language, str] = Field(default_factory=dict)
 
 
 def decide(
@@ -104,11 +115,11 @@ def decide(
         raise ValueError(f"losses: none of {needed}, so there is nothing to compare with")
     reference = champion or BASELINE
     if not losses["volume"].sum():
-        stays = f"{_plain(champion)} stays in production" if champion else "seasonal naive becomes the production model"
-        reason = f"{stays}: nothing was sold at the scored origins, so that no algorithm can be better than another."
+        reasons = in_all_languages(lambda: _nothing_sold(champion))
         return Decision(
             champion=champion, winner=reference, promoted=champion is None, challengers=[],
-            confidence_level=1 - settings.promotion.alpha, method="", days=len(losses), reason=reason,
+            confidence_level=1 - settings.promotion.alpha, method="", days=len(losses),
+            reason=reasons["en"], reasons=reasons,
         )  # fmt: skip
     others = [name for name in names if name != reference]
     against = {name: _test(losses, reference, name, settings) for name in others}
@@ -137,9 +148,10 @@ def decide(
         )
         for name, test in sorted(against.items(), key=lambda item: (errors[item[0]], item[0]))
     ]
-    objections = {entry.algorithm: _objection(entry, len(challengers), settings) for entry in challengers}
-    winner = next((entry for entry in challengers if objections[entry.algorithm] is None), None)
+    winner = next((entry for entry in challengers if _objection(entry, len(challengers), settings) is None), None)
     facts = next(iter(against.values()), None)
+    present = _Champion(champion, champion_algorithm or champion) if champion else None
+    reasons = in_all_languages(lambda: _reason(present, winner, challengers, errors[reference], settings))
     tested = winner is not None and champion is not None and settings.tests_challengers
     return Decision(
         champion=champion,
@@ -151,14 +163,8 @@ def decide(
         confidence_level=1 - alpha,
         method=facts.method if facts else "",
         days=facts.days if facts else len(losses),
-        reason=_reason(
-            _Champion(champion, champion_algorithm or champion) if champion else None,
-            winner,
-            challengers,
-            objections,
-            errors[reference],
-            settings,
-        ),
+        reason=reasons["en"],
+        reasons=reasons,
     )
 
 
@@ -170,22 +176,31 @@ def _test(losses: pd.DataFrame, champion: str, challenger: str, settings: Settin
 
 def _objection(entry: Challenger, challengers: int, settings: Settings) -> str | None:
     """What keeps a challenger from winning, as the end of a sentence; None where nothing does."""
-    gain, min_gain = entry.relative_gain, settings.promotion.min_gain
-    label = METRICS[settings.promotion.metric]
+    gain, min_gain = _percent(entry.relative_gain), settings.promotion.min_gain
+    facts = {"metric": _(METRICS[settings.promotion.metric]), "error": _number(entry.error)}
     if entry.difference <= 0:
-        return f"is no better ({label} {entry.error:.3f})"
+        return _("is no better ({metric} {error})", **facts)
     if not entry.sound:
-        return (
-            f"has a lower {label} ({entry.error:.3f}), but its total is off by {entry.bias:+.0%}, more than the "
-            f"{settings.training.max_bias:.0%} that is allowed"
+        facts |= {"bias": f"{entry.bias:+.0%}", "allowed": f"{settings.training.max_bias:.0%}"}
+        return _(
+            "has a lower {metric} ({error}), but its total is off by {bias}, more than the {allowed} that is allowed",
+            **facts,
         )
-    if gain < min_gain:
-        return f"is {gain:.1%} better, less than the {min_gain:.1%} that makes a change worthwhile"
+    if entry.relative_gain < min_gain:
+        needed = _percent(min_gain)
+        return _("is {gain} better, less than the {needed} that makes a change worthwhile", gain=gain, needed=needed)
     if entry.p_value_adjusted > settings.promotion.alpha:
-        number = f" after correction for {challengers} challengers" if challengers > 1 else ""
-        return f"is {gain:.1%} better, but not beyond chance ({_rounded(entry.p_value_adjusted)}{number})"
+        p_value = _rounded(entry.p_value_adjusted)
+        if challengers > 1:
+            return _(
+                "is {gain} better, but not beyond chance ({p_value} after correction for {count} challengers)",
+                gain=gain,
+                p_value=p_value,
+                count=challengers,
+            )
+        return _("is {gain} better, but not beyond chance ({p_value})", gain=gain, p_value=p_value)
     if entry.beats_naive is False:
-        return f"is {gain:.1%} better, but does not beat the seasonal naive beyond chance"
+        return _("is {gain} better, but does not beat the seasonal naive beyond chance", gain=gain)
     return None
 
 
@@ -197,47 +212,101 @@ class _Champion(NamedTuple):
 
     def __str__(self) -> str:
         # With its parameters of today; the same algorithm is compared with newly tuned ones, too.
-        return _plain(self.algorithm) if self.name == self.algorithm else f"the present {_plain(self.algorithm)}"
+        if self.name == self.algorithm:
+            return plain_name(self.algorithm)
+        return _("the present {model}", model=plain_name(self.algorithm))
+
+
+def _nothing_sold(champion: str | None) -> str:
+    if champion is None:
+        return _(
+            "seasonal naive becomes the production model: nothing was sold at the scored origins, so that no algorithm "
+            "can be better than another."
+        )
+    return _(
+        "{model} stays in production: nothing was sold at the scored origins, so that no algorithm can be better than "
+        "another.",
+        model=plain_name(champion),
+    )
 
 
 def _reason(
     champion: _Champion | None,
     winner: Challenger | None,
     challengers: list[Challenger],
-    objections: dict[str, str | None],
     reference_error: float,
     settings: Settings,
 ) -> str:
     """The decision in one plain sentence with its numbers, and what kept the one with the lowest error from winning."""
-    label, confidence = METRICS[settings.promotion.metric], 1 - settings.promotion.alpha
+    label = _(METRICS[settings.promotion.metric])
+    objections = {entry.algorithm: _objection(entry, len(challengers), settings) for entry in challengers}
     # The closest is the best among the sound ones: a biased one may lead in the error alone.
     chosen = winner or min(challengers, key=lambda entry: (not entry.sound, entry.error), default=None)
     leader = challengers[0].algorithm if challengers else ""
-    over = f"; {_plain(leader)} {objections[leader]}" if chosen and leader != chosen.algorithm else ""
+    over = f"; {plain_name(leader)} {objections[leader]}" if chosen and leader != chosen.algorithm else ""
     if winner is None:
-        stays = f"{champion} stays in production" if champion else "seasonal naive becomes the production model"
+        stays = _("seasonal naive becomes the production model")
+        if champion:
+            stays = _("{model} stays in production", model=champion)
         if chosen is None:
-            return f"{stays}: there is no challenger."
-        closest = f"the closest challenger, {_plain(chosen.algorithm)}, {objections[chosen.algorithm]}"
-        return f"{stays} ({label} {reference_error:.3f}): {closest}{over}."
-    evidence = (
-        f"its {label} of {winner.error:.3f} is {winner.relative_gain:.1%} below {reference_error:.3f} "
-        f"({confidence:.0%} interval of the difference {winner.difference_low:.3f} to {winner.difference_high:.3f}, "
-        f"{_rounded(winner.p_value_adjusted)})"
+            return _("{decision}: there is no challenger.", decision=stays)
+        return _(
+            "{decision} ({metric} {error}): the closest challenger, {model}, {objection}.",
+            decision=stays,
+            metric=label,
+            error=_number(reference_error),
+            model=plain_name(chosen.algorithm),
+            objection=(objections[chosen.algorithm] or "") + over,
+        )
+    level = f"{1 - settings.promotion.alpha:.0%}"
+    evidence = _(
+        "its {metric} of {error} is {gain} below {reference} ({level} interval of the difference {low} to {high}, "
+        "{p_value})",
+        metric=label,
+        error=_number(winner.error),
+        gain=_percent(winner.relative_gain),
+        reference=_number(reference_error),
+        level=level,
+        low=_number(winner.difference_low),
+        high=_number(winner.difference_high),
+        p_value=_rounded(winner.p_value_adjusted),
     )
-    name = _plain(winner.algorithm)
+    name = plain_name(winner.algorithm)
     if champion is None:
-        return f"{name} becomes the first production model: against the seasonal naive, {evidence}{over}."
-    also = ", and it beats the seasonal naive" if BASELINE not in (champion.name, winner.algorithm) else ""
+        return _(
+            "{model} becomes the first production model: against the seasonal naive, {evidence}.",
+            model=name,
+            evidence=evidence + over,
+        )
+    if BASELINE not in (champion.name, winner.algorithm):
+        evidence = _("{evidence}, and it beats the seasonal naive", evidence=evidence)
     if winner.algorithm == champion.algorithm:
-        name = f"{name} with new parameters"
-    replaces = "is tested against" if settings.tests_challengers else "replaces"
-    return f"{name} {replaces} {champion}: {evidence}{also}{over}."
+        name = _("{model} with new parameters", model=name)
+    facts = {"model": name, "champion": champion, "evidence": evidence + over}
+    if settings.tests_challengers:
+        return _("{model} is tested against {champion}: {evidence}.", **facts)
+    return _("{model} replaces {champion}: {evidence}.", **facts)
 
 
-def _plain(name: str) -> str:
-    return name.replace("_", " ")
+def plain_name(name: str) -> str:
+    """The name of an algorithm in a sentence."""
+    return _(ALGORITHMS[name]) if name in ALGORITHMS else name.replace("_", " ")
+
+
+def _local(text: str) -> str:
+    # Numbers in a sentence have a decimal separator only.
+    return text.replace(".", separators().decimal)
+
+
+def _number(value: float) -> str:
+    return _local(f"{value:.3f}")
+
+
+def _percent(share: float) -> str:
+    return _local(f"{share:.1%}")
 
 
 def _rounded(p_value: float) -> str:
-    return "p under 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+    if p_value < 0.001:
+        return _("p under {bound}", bound=_number(0.001))
+    return f"p = {_number(p_value)}"

@@ -16,9 +16,9 @@ from typing import TypedDict
 import numpy as np
 import pandas as pd
 
+from salesml_assets.config.settings import Language
 from salesml_assets.forecasting.explanations.columns import SCHEMA
-
-STEPS = {"D": ("day", "days"), "W": ("week", "weeks")}
+from salesml_assets.language import _
 
 
 class Challenger(TypedDict, total=False):
@@ -41,7 +41,10 @@ class Challenger(TypedDict, total=False):
 
 
 class Decision(TypedDict, total=False):
-    """The promotion decision: `winner` is in production from now on, `champion` was before (None: nothing was)."""
+    """The promotion decision: `winner` is in production from now on, `champion` was before (None: nothing was).
+
+    `reason` is in English, `reasons` has it by language; decisions of earlier releases lack the latter.
+    """
 
     champion: str | None
     winner: str
@@ -51,6 +54,7 @@ class Decision(TypedDict, total=False):
     challengers: list[Challenger]
     confidence_level: float
     reason: str
+    reasons: dict[str, str]
 
 
 class Business(TypedDict, total=False):
@@ -97,12 +101,14 @@ class DataQuality(TypedDict, total=False):
 class ABTest(TypedDict):
     """The latest A/B test, a row of the table `ab_test_report`; what is not known is None.
 
-    `looks` is its confidence sequence by day: `ds, difference, low, high, wape`.
+    `reason` is in English, `sentences` has it by language. `looks` is its confidence sequence by day: `ds, difference,
+    low, high, wape`.
     """
 
     test: int
     outcome: str
     reason: str
+    sentences: dict[str, str]
     margin: float
     looks: pd.DataFrame
     champion: str
@@ -169,6 +175,7 @@ class ReportData:
             mae, r2, bias, rmsse, coverage80, coverage95, change, rows, series), value` (null where undefined).
         runs: `algorithm, parameters (dict or text), seconds, rows` of tuning, backtest and fit.
         decision: The promotion decision.
+        language: Language of the text.
         coverage: Measured coverage of the winner's intervals: `dimension (total|fold|horizon|volume_class), segment,
             level (0.8|0.95), coverage (share)`.
         business: The comparison in business terms.
@@ -207,6 +214,7 @@ class ReportData:
     series_keys: Sequence[str]
     metrics: pd.DataFrame
     decision: Decision
+    language: Language = "en"
     settings: Mapping[str, object] = field(default_factory=dict)
     baseline: str = "seasonal_naive"
     runs: pd.DataFrame = field(default_factory=partial(_empty, "runs"))
@@ -259,19 +267,24 @@ class ReportData:
         return [*sorted(totals, key=lambda name: (totals[name], name)), *others]
 
     @property
+    def weekly(self) -> bool:
+        """Whether a step is a week, and not a day."""
+        return not self.frequency.startswith("D")
+
+    @property
     def step(self) -> str:
         """Name of one step: day or week."""
-        return STEPS[self.frequency[0]][0]
+        return _("week") if self.weekly else _("day")
 
     @property
     def steps(self) -> str:
         """Name of several steps: days or weeks."""
-        return STEPS[self.frequency[0]][1]
+        return _("weeks") if self.weekly else _("days")
 
     @property
     def unit(self) -> str:
         """What the target is counted in, for axes: no currency is known."""
-        return "revenue" if self.target == "revenue" else "units"
+        return _("revenue") if self.target == "revenue" else _("units")
 
     def by_algorithm(self, metric: str, dimension: str = "total", segment: str | None = None) -> dict[str, float]:
         """The finite values of one metric, per algorithm."""

@@ -9,6 +9,7 @@ from typing import Any
 from salesml_assets.forecasting.feature_words import PARTS, in_words
 from salesml_assets.forecasting.features import FeatureSpec
 from salesml_assets.forecasting.panel_features import panel_features
+from salesml_assets.language import stored
 from salesml_assets.reporting.formats import sentence
 from salesml_assets.text import clean
 
@@ -23,17 +24,20 @@ _PATTERNS = (
 _ENDINGS = ("_recent", "_like")
 
 
-def feature_label(name: str, step: str = "day") -> str:
+def feature_label(name: str, *, weekly: bool = False) -> str:
     """A feature's meaning in words; of a name that is not known, the name itself as words.
 
-    >>> feature_label("f_mean_28"), feature_label("f_mean_13", "week"), feature_label("f_promo_recent")
+    >>> feature_label("f_mean_28"), feature_label("f_mean_13", weekly=True), feature_label("f_promo_recent")
     ('Mean of the last 28 days', 'Mean of the last 13 weeks', 'Promo, recent level')
     >>> feature_label("f_promo_by_store")
     'Promo, mean of the store'
     >>> feature_label("c_campaign_hot_flyer")
     'Campaign: flyer'
     """
-    weekly = step != "day"
+    return stored(_in_english(name, weekly))
+
+
+def _in_english(name: str, weekly: bool) -> str:
     if name in (labels := _labels(weekly)):
         return in_words(labels[name], weekly)
     if name in _KEYS:

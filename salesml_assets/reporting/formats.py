@@ -1,4 +1,7 @@
-"""Numbers, dates and names as people read them. Anything undefined (None, NaN, infinite) is a dash."""
+"""Numbers, dates and names as people read them, in the language in force.
+
+Anything undefined (None, NaN, infinite) is a dash.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import TypeGuard
 
+from babel.dates import format_date
+
+from salesml_assets.language import N_, Nn_, _, _n, current, locale, separators, stored
 from salesml_assets.text import clean
 
 DASH = "–"
@@ -18,24 +24,39 @@ MINUS = "−"
 HUGE = 1e15
 
 _ALGORITHMS = {
-    "seasonal_naive": "Seasonal naive",
-    "moving_average": "Moving average",
-    "linear_regression": "Linear regression",
-    "random_forest": "Random forest",
-    "gradient_boosting": "Gradient boosting",
+    "seasonal_naive": N_("Seasonal naive"),
+    "moving_average": N_("Moving average"),
+    "linear_regression": N_("Linear regression"),
+    "random_forest": N_("Random forest"),
+    "gradient_boosting": N_("Gradient boosting"),
+    "calendar_regression": N_("Calendar regression"),
+    "ensemble": N_("Ensemble"),
     "xgboost": "XGBoost",
     # The recipe in production, where its parameters differ from those that its algorithm was just tuned to.
-    "champion": "Current model",
+    "champion": N_("Current model"),
 }
 _METRICS = {
     "wape": "WAPE",
     "rmse": "RMSE",
     "mae": "MAE",
     "r2": "R²",
-    "bias": "Bias",
+    "bias": N_("Bias"),
     "rmsse": "RMSSE",
-    "change": "Change",
+    "change": N_("Change"),
 }
+# Names of powers of ten, in words and on axes.
+_WORDS = {
+    12: Nn_("{number} trillion", "{number} trillion"),
+    9: Nn_("{number} billion", "{number} billion"),
+    6: Nn_("{number} million", "{number} million"),
+}
+_LETTERS = {
+    12: Nn_("{number}T", "{number}T"),
+    9: Nn_("{number}B", "{number}B"),
+    6: Nn_("{number}M", "{number}M"),
+    3: Nn_("{number}k", "{number}k"),
+}
+_DAYS = {"en": "d MMM y", "pt": "dd/MM/y"}
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -52,11 +73,16 @@ def number(value: object, digits: int = 0) -> str:
     if not is_number(value):
         return DASH
     if abs(value) >= HUGE:
-        return f"{value:.2e}".replace("-", MINUS)
+        return _localised(f"{value:.2e}")
     text = f"{value:,.{digits}f}"
     if float(text.replace(",", "")) == 0:
         text = text.removeprefix("-")
-    return text.replace("-", MINUS)
+    return _localised(text)
+
+
+def _localised(text: str) -> str:
+    """A number as Python writes it, with the separators and the minus sign of the language in force."""
+    return text.translate(str.maketrans(",.-", f"{separators().group}{separators().decimal}{MINUS}"))
 
 
 def amount(value: object) -> str:
@@ -67,7 +93,7 @@ def amount(value: object) -> str:
     >>> amount(246253), amount(0), amount(None)
     ('246,000', '0', '–')
     """
-    return _scaled(value, {12: " trillion", 9: " billion", 6: " million"})
+    return _scaled(value, _WORDS)
 
 
 def compact(value: object) -> str:
@@ -76,22 +102,24 @@ def compact(value: object) -> str:
     >>> compact(0), compact(1500), compact(2_000_000), compact(-0.25)
     ('0', '1.5k', '2M', '−0.25')
     """
-    return _scaled(value, {12: "T", 9: "B", 6: "M", 3: "k"}, trim=True)
+    return _scaled(value, _LETTERS, trim=True)
 
 
-def _scaled(value: object, names: Mapping[int, str], *, trim: bool = False) -> str:
+def _scaled(value: object, names: Mapping[int, tuple[str, str]], *, trim: bool = False) -> str:
     """Three significant digits and the name of a power of ten; `trim` drops zeros at the end."""
     if not is_number(value):
         return DASH
     size = value
     if abs(size) >= HUGE or 0 < abs(size) < 1e-4:
-        return f"{size:.2e}".replace("-", MINUS)
+        return _localised(f"{size:.2e}")
     rounded = float(f"{size:.3g}")
     power = next((power for power in sorted(names, reverse=True) if abs(rounded) >= 10**power), 0)
     rounded /= 10**power
     decimals = 0 if rounded == 0 else max(0, 2 - math.floor(math.log10(abs(rounded))))
-    text = number(rounded, decimals)
-    return (text.rstrip("0").rstrip(".") if trim and "." in text else text) + names.get(power, "")
+    text, point = number(rounded, decimals), separators().decimal
+    if trim and point in text:
+        text = text.rstrip("0").rstrip(point)
+    return _n(*names[power], rounded, number=text) if power else text
 
 
 def percent(share: object, digits: int = 1, *, sign: bool = False) -> str:
@@ -115,7 +143,7 @@ def p_value(value: object) -> str:
     """
     if not is_number(value):
         return DASH
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return f"< {number(0.001, 3)}" if value < 0.001 else number(value, 3)
 
 
 def duration(seconds: object) -> str:
@@ -128,33 +156,32 @@ def duration(seconds: object) -> str:
         return DASH
     total = float(seconds)
     if total < 59.95:
-        return f"{total:.1f} s"
+        return f"{number(total, 1)} s"
     whole = round(total)
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     minutes = round(total / 60)
-    return f"{minutes // 60:,} h {minutes % 60} min"
+    return f"{number(minutes // 60)} h {minutes % 60} min"
 
 
 def day(value: object) -> str:
-    """A date as 9 Dec 2011.
+    """A date as 9 Dec 2011, in Portuguese as 09/12/2011.
 
     >>> day(dt.date(2011, 12, 9)), day(None)
     ('9 Dec 2011', '–')
     """
     if not isinstance(value, dt.date) or value != value:  # NaT is a date that does not equal itself
         return DASH
-    return f"{value.day} {value:%b %Y}"
+    return format_date(value, _DAYS[current()], locale=locale())
 
 
-def plural(count: object, singular: str, plural_form: str | None = None) -> str:
-    """A count and its noun.
+def counted(one: str, many: str, count: int, **values: object) -> str:
+    """A message with a `{count}`, in the plural form that belongs to it.
 
-    >>> plural(1, "row"), plural(1200, "row"), plural(2, "series", "series")
-    ('1 row', '1,200 rows', '2 series')
+    >>> counted("{count} row", "{count} rows", 1), counted("{count} row", "{count} rows", 1200)
+    ('1 row', '1,200 rows')
     """
-    noun = singular if count == 1 else plural_form or f"{singular}s"
-    return f"{number(count)} {noun}"
+    return _n(one, many, count, count=number(count), **values)
 
 
 def algorithm_label(name: str) -> str:
@@ -163,12 +190,21 @@ def algorithm_label(name: str) -> str:
     >>> algorithm_label("xgboost"), algorithm_label("my_model")
     ('XGBoost', 'My model')
     """
-    return _ALGORITHMS.get(name) or sentence(name)
+    return _(label) if (label := _ALGORITHMS.get(name)) else sentence(name)
 
 
 def metric_label(name: str) -> str:
     """The name of a metric."""
-    return _METRICS.get(name) or sentence(name)
+    return _(label) if (label := _METRICS.get(name)) else sentence(name)
+
+
+def word(name: str) -> str:
+    """An identifier (a column, a rule, a kind of drift) as words.
+
+    >>> word("series_keys")
+    'series keys'
+    """
+    return stored(clean(name.replace("_", " ")))
 
 
 def sentence(name: str) -> str:
@@ -177,7 +213,7 @@ def sentence(name: str) -> str:
     >>> sentence("missing_product")
     'Missing product'
     """
-    words = clean(name.replace("_", " "))
+    words = word(name)
     return words[:1].upper() + words[1:]
 
 
@@ -195,4 +231,4 @@ def parameters(value: object) -> str:
 
 
 def _parameter(item: object) -> str:
-    return f"{item:.4g}" if isinstance(item, float) else clean(item)
+    return _localised(f"{item:.4g}") if isinstance(item, float) else clean(item)

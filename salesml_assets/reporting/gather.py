@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.hierarchy import SERIES, read_hierarchy
 from salesml_assets.lake.aggregate import Partial, counted
+from salesml_assets.language import _, language
 from salesml_assets.names import (
     ENDED,
     EXPLANATIONS,
@@ -24,6 +25,7 @@ from salesml_assets.names import (
     SHORT_SERIES,
 )
 from salesml_assets.reporting.data import ABTest, DataQuality, ReportData
+from salesml_assets.reporting.formats import word
 from salesml_assets.reporting.totals import total_intervals
 
 if TYPE_CHECKING:
@@ -84,7 +86,8 @@ def report_data(
     target = settings.forecast.target
     future, instead = total_future(lake)
     return ReportData(
-        title=f"Sales forecast: {target} by {' × '.join(settings.forecast.series)}",
+        title=_title(settings),
+        language=settings.report.language,
         source=settings.sales.path.rsplit("/", 1)[-1],
         generated_for=settings.today,
         target=target,
@@ -161,6 +164,14 @@ def totals_by_level(lake: Lakehouse, settings: Settings) -> pd.DataFrame:
     )
     table = ordered.sort("place", -pl.col("forecast"), "node")
     return table.select("level", "node", "series", "sold", "forecast").to_pandas()
+
+
+def _title(settings: Settings) -> str:
+    with language(settings.report.language):
+        keys = " × ".join(word(key) for key in settings.forecast.series)
+        if settings.forecast.target == "revenue":
+            return _("Sales forecast: revenue by {series}", series=keys)
+        return _("Sales forecast: quantity by {series}", series=keys)
 
 
 def total_actual(lake: Lakehouse) -> tuple[pd.DataFrame, int]:

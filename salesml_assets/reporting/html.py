@@ -8,6 +8,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from salesml_assets.language import LOCALES, _, language, stored
 from salesml_assets.reporting import formats, readings, tables
 from salesml_assets.reporting.data import ReportData
 from salesml_assets.reporting.encode import figure_svg
@@ -24,13 +25,19 @@ def render_report(data: ReportData, pictures: Mapping[str, Picture]) -> str:
         data: What it shows.
         pictures: Its figures, as `figures.pictures` draws them from the data.
     """
-    drawn = {
-        name: {"title": picture.title, "svg": Markup(figure_svg(picture.figure, name, picture.alt))}
-        for name, picture in pictures.items()
-    }
-    return template("report.html.j2").render(
-        data=data, figures=drawn, tables=_tables(data), readings=readings, facts=_facts(data)
-    )
+    with language(data.language):
+        drawn = {
+            name: {"title": picture.title, "svg": Markup(figure_svg(picture.figure, name, picture.alt))}
+            for name, picture in pictures.items()
+        }
+        return template("report.html.j2").render(
+            data=data,
+            figures=drawn,
+            tables=_tables(data),
+            readings=readings,
+            facts=_facts(data),
+            lang=LOCALES[data.language].replace("_", "-"),
+        )
 
 
 @cache
@@ -43,7 +50,8 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"label": formats.algorithm_label, "day": formats.day, "clean": clean}
+    environment.filters |= {"label": formats.algorithm_label, "clean": clean, "stored": stored}
+    environment.globals |= {"_": _}
     return environment.get_template(name)
 
 
@@ -67,11 +75,16 @@ def _tables(data: ReportData) -> dict[str, tables.Table | None]:
 
 def _facts(data: ReportData) -> list[tuple[str, str]]:
     """Name and value of each setting behind the report."""
+    frequency = _("weekly ({weekday})", weekday=data.frequency) if data.weekly else _("daily")
     facts = [
-        ("Source", clean(data.source)),
-        ("Target", data.target),
-        ("Series", " × ".join(data.series_keys)),
-        ("Frequency", "daily" if data.frequency == "D" else f"weekly ({data.frequency})"),
-        ("Horizon", formats.plural(data.horizon, data.step)),
+        (_("Source"), clean(data.source)),
+        (_("Target"), formats.word(data.target)),
+        (_("Series"), " × ".join(formats.word(key) for key in data.series_keys)),
+        (_("Frequency"), frequency),
+        (_("Horizon"), readings.period(data)),
     ]
-    return facts + [(formats.sentence(str(name)), clean(value)) for name, value in data.settings.items()]
+    return facts + [(formats.sentence(name), _setting(value)) for name, value in data.settings.items()]
+
+
+def _setting(value: object) -> str:
+    return formats.word(value) if isinstance(value, str) else formats.amount(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from salesml_assets.language import _, language
 from salesml_assets.reporting import readings
 from salesml_assets.reporting.data import ReportData
 from salesml_assets.reporting.tables import Table, algorithms_table, challengers_table
@@ -11,22 +12,21 @@ from salesml_assets.text import clean
 
 
 def summary_markdown(data: ReportData) -> str:
-    """The headline numbers, the decision and the table of algorithms."""
-    cards = [
-        f"- **{_text(card.label)}:** {_text(card.value)} ({_text(card.note)})" for card in readings.headline_cards(data)
-    ]
-    sentences = [
-        reading
-        for reading in (readings.compared(data), readings.outlook(data), readings.total_error_text(data))
-        if reading
-    ]
-    blocks = [f"### {_text(data.title)}", "\n".join(cards)]
-    if reason := data.decision.get("reason"):
-        blocks.append(f"**Decision:** {_text(reason)}")
-    if data.started_by:
-        blocks.append(f"**Started by:** {_text(data.started_by)}")
-    blocks += [_text(sentence) for sentence in sentences]
-    blocks += [markdown_table(table) for table in (algorithms_table(data), challengers_table(data)) if table]
+    """The headline numbers, the decision, what is new, what to do, and the table of algorithms."""
+    with language(data.language):
+        cards = [
+            f"- **{_text(card.label)}:** {_text(card.value)} ({_text(card.note)})"
+            for card in readings.headline_cards(data)
+        ]
+        sentences = [*readings.news(data), readings.compared(data), readings.total_error_text(data)]
+        blocks = [f"### {_text(data.title)}", "\n".join(cards)]
+        if reason := readings.decided(data):
+            blocks.append(f"**{_text(readings.outcome(data))}** {_text(reason)}")
+        blocks += [_text(sentence) for sentence in sentences if sentence]
+        blocks.append(
+            "\n".join([f"**{_('What to do next')}**", "", *(f"- {_text(step)}" for step in readings.next_steps(data))])
+        )
+        blocks += [markdown_table(table) for table in (algorithms_table(data), challengers_table(data)) if table]
     return "\n\n".join(blocks) + "\n"
 
 

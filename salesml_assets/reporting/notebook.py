@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files as package_files
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from salesml_assets.config.settings import Settings
+from salesml_assets.config.settings import Language, Settings
 from salesml_assets.lake.export import lake_of
 from salesml_assets.lake.files import Files
 from salesml_assets.lake.store import Lakehouse
+from salesml_assets.language import _, language, stored
 from salesml_assets.reporting import readings, tables
 from salesml_assets.reporting.data import ReportData
 from salesml_assets.reporting.encode import figure_png
@@ -40,7 +42,7 @@ class Shown:
         return None if self.picture is None else figure_png(self.picture.figure, 100)
 
     def __repr__(self) -> str:
-        return "There are no data for this figure." if self.picture is None else self.picture.alt
+        return _("There are no data for this figure.") if self.picture is None else self.picture.alt
 
 
 @dataclass(frozen=True)
@@ -91,27 +93,35 @@ class Validation:
 
     def table(self, name: str) -> pd.DataFrame:
         """A table of the report: algorithms, challengers, coverage, parameters, drivers, realised, reasons."""
-        made = getattr(tables, f"{name}_table")(self.data)
-        return _frame(made)
+        with self._language:
+            return _frame(getattr(tables, f"{name}_table")(self.data))
 
     def segments(self, dimension: str) -> pd.DataFrame:
         """Error by `category` or `volume_class`."""
-        return _frame(tables.segments_table(self.data, dimension))
+        with self._language:
+            return _frame(tables.segments_table(self.data, dimension))
 
     def words(self, *names: str) -> Words:
         """What the numbers say; names are those of the functions of `reporting.readings`."""
-        sentences = [getattr(readings, name)(self.data) for name in names]
-        return Words("\n\n".join(sentence for sentence in sentences if sentence) or "There is nothing to say.")
+        with self._language:
+            sentences = [getattr(readings, name)(self.data) for name in names]
+            return Words("\n\n".join(sentence for sentence in sentences if sentence) or _("There is nothing to say."))
 
     def summary(self) -> pd.DataFrame:
         """The headline numbers."""
-        cards = readings.headline_cards(self.data)
-        return pd.DataFrame({"value": [card.value for card in cards], "note": [card.note for card in cards]},
-                            index=[card.label for card in cards])  # fmt: skip
+        with self._language:
+            cards = readings.headline_cards(self.data)
+            content = {_("Value"): [card.value for card in cards], _("Note"): [card.note for card in cards]}
+            return pd.DataFrame(content, index=[card.label for card in cards])
 
     def decision(self) -> Words:
         """The promotion decision and its reason."""
-        return Words(str(self.data.decision.get("reason") or "There is no decision."))
+        with self._language:
+            return Words(readings.decided(self.data) or _("There is no decision."))
+
+    @property
+    def _language(self) -> AbstractContextManager[None]:
+        return language(self.settings.report.language)
 
     def series(self, worst: bool = True) -> pd.DataFrame:
         """The series with the highest (or the lowest) error: `wape`, `bias`, `volume`."""
@@ -156,6 +166,8 @@ def execute_notebook(settings: Settings) -> Executed:
     for cell in notebook.cells:
         if PARAMETERS in cell.metadata.get("tags", []):
             cell.source = _settings_cell(settings)
+        elif cell.cell_type == "markdown":
+            cell.source = translated_cell(cell.source, settings.report.language)
     # Sockets in files, where there are such: nobody else on the machine can talk to the kernel.
     transport = "ipc" if os.name == "posix" else "tcp"
     config = Config({"KernelManager": {"transport": transport}})
@@ -164,10 +176,21 @@ def execute_notebook(settings: Settings) -> Executed:
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         mathjax_url="", require_js_url="", jquery_url="", exclude_input_prompt=True, exclude_output_prompt=True
     )
-    page, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": "Model validation"}})
+    page, _resources = exporter.from_notebook_node(notebook, resources={"metadata": {"name": "Model validation"}})
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     figures = sum("image/png" in output.get("data", {}) for output in outputs)
     return Executed(nbformat.writes(notebook), page, figures)  # type: ignore[no-untyped-call]
+
+
+def translated_cell(source: str, name: Language) -> str:
+    """The text of a cell in a language, paragraph by paragraph; headings keep their marks."""
+    with language(name):
+        return "\n\n".join(_paragraph(paragraph) for paragraph in source.split("\n\n"))
+
+
+def _paragraph(text: str) -> str:
+    words = text.lstrip("# ")
+    return text.removesuffix(words) + stored(words)
 
 
 def _settings_cell(settings: Settings) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from salesml_assets.language import _, current, stored
 from salesml_assets.reporting.data import ReportData
 from salesml_assets.reporting.explained import dependences, effects, influence, shuffled, waterfalls
 from salesml_assets.reporting.feature_names import feature_label
@@ -14,17 +15,21 @@ from salesml_assets.reporting.formats import (
     DASH,
     algorithm_label,
     amount,
+    counted,
     day,
     is_number,
     number,
     percent,
-    plural,
-    sentence,
+    word,
 )
 from salesml_assets.text import clean
 
 # Changes smaller than this share of a value are not worth a word.
 SMALL = 0.02
+# Nominal level of the interval at the head of the report.
+LEVEL = 0.8
+# From here on a reader should act: bias, missing coverage, growth of the error since the backtest, rows set aside.
+NOTABLE_BIAS, NOTABLE_GAP, NOTABLE_GROWTH, NOTABLE_QUARANTINE = 0.05, 0.05, 1.25, 0.02
 
 
 @dataclass(frozen=True)
@@ -37,42 +42,195 @@ class Card:
 
 
 def headline_cards(data: ReportData) -> list[Card]:
-    """The numbers that a manager looks for: model, accuracy, gain over the baseline, cost of the error."""
-    business, baseline = data.business, algorithm_label(data.baseline)
-    cards = [Card("Production model", algorithm_label(data.winner), _version_note(data))]
+    """The numbers that a manager looks for: model, accuracy, gain, bias, intervals, cost of the errors."""
+    business, baseline = data.business, algorithm_label(data.baseline).lower()
+    cards = [Card(_("Production model"), algorithm_label(data.winner), _version_note(data))]
     if is_number(accuracy := business.get("accuracy")):
-        cards.append(Card("Forecast accuracy", percent(accuracy / 100), _accuracy_note(data)))
+        cards.append(Card(_("Forecast accuracy"), percent(accuracy / 100), _accuracy_note(data)))
     if data.winner != data.baseline and is_number(reduction := business.get("error_reduction")):
-        worse = reduction < 0
-        note = f"{'above' if worse else 'below'} the baseline, {baseline.lower()}"
-        cards.append(Card("Error increase" if worse else "Error reduction", percent(abs(reduction) / 100), note))
+        if reduction < 0:
+            label, note = _("Error increase"), _("above the baseline, {baseline}", baseline=baseline)
+        else:
+            label, note = _("Error reduction"), _("below the baseline, {baseline}", baseline=baseline)
+        cards.append(Card(label, percent(abs(reduction) / 100), note))
+    if is_number(bias := data.value(data.winner, "bias")):
+        if abs(bias) < SMALL:
+            note = _("in total neither too high nor too low")
+        else:
+            note = _("in total too high") if bias > 0 else _("in total too low")
+        cards.append(Card(_("Bias"), percent(bias, sign=True), note))
+    if is_number(share := _total_coverage(data)):
+        note = _("of actual values in the backtests; it promises {level}", level=percent(LEVEL, 0))
+        cards.append(Card(_("Inside the {level} interval", level=percent(LEVEL, 0)), percent(share), note))
     if is_number(error := business.get("error_value")):
-        sold, saved, is_money = business.get("sold"), business.get("saved"), business.get("is_money", True)
-        parts = [f"of {amount(sold)} {'sold' if is_money else 'units sold'}"] if is_number(sold) else []
-        if data.winner != data.baseline and is_number(saved):
-            parts.append(f"{amount(abs(saved))} {'less' if saved >= 0 else 'more'} than the baseline")
-        what = "Value of the error" if is_money else "Error in units"
-        cards.append(Card(f"{what}, {plural(data.horizon, data.step)}", amount(error), "; ".join(parts)))
+        cards.append(_error_card(data, error))
     return cards
 
 
-def _accuracy_note(data: ReportData) -> str:
-    single = f"for one series and {data.step}"
-    error = total_error(data)
-    return (
-        single
-        if error is None
-        else f"{single}; {percent(1 - error)} for all series over {plural(data.horizon, data.step)}"
+def _error_card(data: ReportData, error: float) -> Card:
+    sold, saved, is_money = (data.business.get(name) for name in ("sold", "saved", "is_money"))
+    parts = []
+    if is_number(sold):
+        text = _("of {amount} units sold", amount=amount(sold))
+        parts.append(text if is_money is False else _("of {amount} sold", amount=amount(sold)))
+    if data.winner != data.baseline and is_number(saved):
+        size = amount(abs(saved))
+        less = _("{amount} less than the baseline", amount=size)
+        parts.append(less if saved >= 0 else _("{amount} more than the baseline", amount=size))
+    what = _("Error in units, {period}") if is_money is False else _("Value of the error, {period}")
+    return Card(what.format(period=period(data)), amount(error), "; ".join(parts))
+
+
+def period(data: ReportData, count: int | None = None) -> str:
+    """A number of steps, the horizon by default, such as 28 days."""
+    steps = data.horizon if count is None else count
+    if data.weekly:
+        return counted("{count} week", "{count} weeks", steps)
+    return counted("{count} day", "{count} days", steps)
+
+
+def headline(data: ReportData) -> str:
+    """What is forecast, per what, how far ahead and from when."""
+    target = _("Revenue") if data.target == "revenue" else _("Quantity")
+    keys = " × ".join(word(key) for key in data.series_keys)
+    return " · ".join(
+        [
+            _("{target} per {series}, {period} ahead", target=target, series=keys, period=period(data)),
+            _("sales up to {day}", day=day(data.quality.get("last_date") or data.generated_for)),
+            _("as of {day}", day=day(data.generated_for)),
+        ]
     )
 
 
+def outcome(data: ReportData) -> str:
+    """The decision in two or three words."""
+    if data.decision.get("promoted"):
+        return _("Promoted.")
+    if data.decision.get("candidate"):
+        return _("A/B test.")
+    return _("No change.") if data.decision.get("champion") else _("Baseline in production.")
+
+
+def decided(data: ReportData) -> str | None:
+    """The decision with its reason; in English where an earlier release decided."""
+    text = data.decision.get("reasons", {}).get(current()) or data.decision.get("reason")
+    return text[:1].upper() + text[1:] if text else None
+
+
+def tested(data: ReportData) -> str | None:
+    """The result of the latest A/B test."""
+    if data.ab_test is None:
+        return None
+    return data.ab_test["sentences"].get(current()) or stored(data.ab_test["reason"])
+
+
+def cause(data: ReportData) -> str | None:
+    """What started the retrain."""
+    if data.started_by is None:
+        return None
+    return _("This retrain was started by {cause}.", cause=stored(clean(data.started_by, 1000)))
+
+
+def news(data: ReportData) -> list[str]:
+    """What is new since the last report: why it was made, how the last forecasts did, what comes."""
+    return [text for text in (cause(data), came_true(data), outlook(data)) if text]
+
+
+def next_steps(data: ReportData) -> list[str]:
+    """What a reader should do, the most urgent first."""
+    steps = [*_failed_checks(data), *_weak_forecasts(data), *_weak_data(data)]
+    if data.decision.get("candidate"):
+        steps.append(_("Wait for the A/B test: it decides on the challenger by days to come."))
+    return steps or [_("Nothing stands out: the forecasts can be used as they are.")]
+
+
+def _failed_checks(data: ReportData) -> list[str]:
+    failed = data.checks[~data.checks["passed"].astype(bool)]
+    grave = failed["severity"].astype(str).str.upper() == "ERROR"
+    steps = []
+    if names := _few(failed[grave]["check"].tolist()):
+        steps.append(_("Do not use the forecasts before these failed checks are understood: {checks}.", checks=names))
+    if names := _few(failed[~grave]["check"].tolist()):
+        steps.append(_("Look at the warnings of these checks: {checks}.", checks=names))
+    return steps
+
+
+def _few(names: list[str], most: int = 3) -> str:
+    shown = ", ".join(clean(name, 60) for name in sorted(names)[:most])
+    return shown + (f" (+{number(len(names) - most)})" if len(names) > most else "")
+
+
+def _weak_forecasts(data: ReportData) -> list[str]:
+    steps = []
+    if data.winner == data.baseline:
+        steps.append(
+            _("No algorithm beats the baseline: give them a longer history, or what is planned (promotions, prices).")
+        )
+    bias = data.value(data.winner, "bias")
+    if bias is not None and abs(bias) >= NOTABLE_BIAS:
+        size = percent(abs(bias))
+        high = _("Allow for forecasts that are {size} too high in total.", size=size)
+        steps.append(high if bias > 0 else _("Allow for forecasts that are {size} too low in total.", size=size))
+    share = _total_coverage(data)
+    if share is not None and share < LEVEL - NOTABLE_GAP:
+        steps.append(
+            _(
+                "Plan with wider ranges than the {level} intervals: they held {share} of the actual values.",
+                level=percent(LEVEL, 0),
+                share=percent(share),
+            )
+        )
+    expected, present = data.value(data.winner, "wape"), data.decision.get("version")
+    errors = dict(zip(data.realised["model_version"].tolist(), data.realised["wape"].tolist(), strict=True))
+    if expected and is_number(error := errors.get(present)) and error > NOTABLE_GROWTH * expected:
+        steps.append(
+            _(
+                "Look at the drift report: past forecasts missed by {error}, the backtest promised {expected}.",
+                error=percent(error),
+                expected=percent(expected),
+            )
+        )
+    return steps
+
+
+def _weak_data(data: ReportData) -> list[str]:
+    delivered, aside = data.quality.get("delivered", 0), data.quality.get("quarantined", 0)
+    reasons = data.quality.get("reasons", {})
+    if not delivered or aside < NOTABLE_QUARANTINE * delivered or not reasons:
+        return []
+    most = min(reasons, key=lambda name: (-reasons[name], name))
+    return [
+        _(
+            "Correct rows at their source: {share} were set aside, most often “{rule}”.",
+            share=percent(aside / delivered),
+            rule=clean(word(most), 60),
+        )
+    ]
+
+
+def _total_coverage(data: ReportData) -> float | None:
+    rows = data.coverage[(data.coverage["dimension"] == "total") & (data.coverage["level"] == LEVEL)]
+    known = [float(value) for value in rows["coverage"] if is_number(value)]
+    return known[0] if known else None
+
+
+def _accuracy_note(data: ReportData) -> str:
+    single = _("for one series and {step}", step=data.step)
+    error = total_error(data)
+    if error is None:
+        return single
+    return _("{single}; {accuracy} for all series over {period}", single=single, accuracy=percent(1 - error),
+             period=period(data))  # fmt: skip
+
+
 def _version_note(data: ReportData) -> str:
-    version = data.decision.get("version")
-    number_of = f"version {version}, " if version is not None else ""
-    if not data.decision.get("promoted"):
-        return f"{number_of}unchanged" if data.decision.get("champion") else f"{number_of}no algorithm beat it"
-    before = data.decision.get("champion")
-    return f"{number_of}replaces {algorithm_label(before)}" if before else f"{number_of}the first one"
+    version, before = data.decision.get("version"), data.decision.get("champion")
+    if data.decision.get("promoted"):
+        replaces = _("replaces {model}", model=algorithm_label(before)) if before else ""
+        note = replaces or _("the first one")
+    else:
+        note = _("unchanged") if before else _("no algorithm beat it")
+    return note if version is None else _("version {version}, {note}", version=version, note=note)
 
 
 def compared(data: ReportData) -> str | None:
@@ -81,23 +239,32 @@ def compared(data: ReportData) -> str | None:
     if data.winner not in wapes:
         return None
     best, own = data.algorithms[0], wapes[data.winner]
-    name = algorithm_label(data.winner)
-    text = f"{name} misses by {percent(own)} of sales (WAPE)"
+    name, reference, error = algorithm_label(data.winner), algorithm_label(data.baseline).lower(), percent(own)
     baseline = wapes.get(data.baseline)
     if data.winner != data.baseline and baseline:
         change = 1 - own / baseline
-        word = "less" if change >= 0 else "more"
-        text += f", {percent(abs(change))} {word} than the {algorithm_label(data.baseline).lower()}"
-    text += "."
+        facts = {"model": name, "error": error, "change": percent(abs(change)), "baseline": reference}
+        less = _("{model} misses by {error} of sales (WAPE), {change} less than the {baseline}.", **facts)
+        more = _("{model} misses by {error} of sales (WAPE), {change} more than the {baseline}.", **facts)
+        texts = [less if change >= 0 else more]
+    else:
+        texts = [_("{model} misses by {error} of sales (WAPE).", model=name, error=error)]
     bias = data.value(data.winner, "bias")
     if bias is not None and abs(bias) >= SMALL:
-        text += f" In total, its forecasts are {percent(abs(bias))} too {'high' if bias > 0 else 'low'}."
+        size = percent(abs(bias))
+        high = _("In total, its forecasts are {size} too high.", size=size)
+        texts.append(high if bias > 0 else _("In total, its forecasts are {size} too low.", size=size))
     elif bias is not None:
-        text += " In total, its forecasts are neither too high nor too low."
+        texts.append(_("In total, its forecasts are neither too high nor too low."))
     if best != data.winner:
-        text += f" {algorithm_label(best)} has the lowest error, {percent(wapes[best])};"
-        text += " the decision says why it is not in production."
-    return text
+        texts.append(
+            _(
+                "{model} has the lowest error, {error}; the decision says why it is not in production.",
+                model=algorithm_label(best),
+                error=percent(wapes[best]),
+            )
+        )
+    return " ".join(texts)
 
 
 def added_up(data: ReportData) -> str | None:
@@ -127,11 +294,12 @@ def over_horizon(data: ReportData) -> str | None:
         return None
     near, far, change = row.iloc[0], row.iloc[-1], row.iloc[-1] / row.iloc[0] - 1 if row.iloc[0] else 0.0
     first, last = (f"{data.steps} {segment}" for segment in (row.index[0], row.index[-1]))
+    facts = {"near": percent(near), "first": first, "far": percent(far), "last": last}
     if abs(change) < SMALL:
-        both = f"{percent(near)} in {first}, {percent(far)} in {last}"
-        return f"The error hardly depends on how far ahead is forecast: {both}."
-    verb = "grows" if change > 0 else "falls"
-    return f"Looking further ahead, the error {verb} from {percent(near)} in {first} to {percent(far)} in {last}."
+        return _("The error hardly depends on how far ahead is forecast: {near} in {first}, {far} in {last}.", **facts)
+    if change > 0:
+        return _("Looking further ahead, the error grows from {near} in {first} to {far} in {last}.", **facts)
+    return _("Looking further ahead, the error falls from {near} in {first} to {far} in {last}.", **facts)
 
 
 def over_folds(data: ReportData) -> str | None:
@@ -143,8 +311,13 @@ def over_folds(data: ReportData) -> str | None:
     if pairs.shape[1] == 0:
         return None
     better = int(np.sum(pairs.loc[data.winner].to_numpy() < pairs.loc[data.baseline].to_numpy()))
-    periods = plural(pairs.shape[1], "backtest period")
-    return f"{algorithm_label(data.winner)} was better than the baseline in {better} of {periods}."
+    return counted(
+        "{model} was better than the baseline in {better} of {count} backtest period.",
+        "{model} was better than the baseline in {better} of {count} backtest periods.",
+        pairs.shape[1],
+        model=algorithm_label(data.winner),
+        better=number(better),
+    )
 
 
 def changed(data: ReportData) -> str | None:
@@ -152,24 +325,38 @@ def changed(data: ReportData) -> str | None:
     own, baseline = data.value(data.winner, "change"), data.value(data.baseline, "change")
     if own is None:
         return None
-    text = (
-        f"From one weekly forecast to the next, the forecast of {algorithm_label(data.winner)} for the same series and "
-        f"{data.step} changes by {percent(own)}"
+    facts = {"model": algorithm_label(data.winner), "step": data.step, "change": percent(own)}
+    if data.winner == data.baseline or baseline is None:
+        return _(
+            "From one weekly forecast to the next, the forecast of {model} for the same series and {step} changes by "
+            "{change}, by new sales alone: the model stays.",
+            **facts,
+        )
+    return _(
+        "From one weekly forecast to the next, the forecast of {model} for the same series and {step} changes by "
+        "{change} (that of the {baseline} by {other}), by new sales alone: the model stays.",
+        **facts,
+        baseline=algorithm_label(data.baseline).lower(),
+        other=percent(baseline),
     )
-    if data.winner != data.baseline and baseline is not None:
-        text += f" (that of the {algorithm_label(data.baseline).lower()} by {percent(baseline)})"
-    return f"{text}, by new sales alone: the model stays."
 
 
 def covered(data: ReportData) -> str | None:
     """How often the intervals held what they promise."""
     rows = data.coverage[data.coverage["dimension"] == "total"].sort_values("level")
     parts = [
-        f"{number(100 * row['coverage'])} inside the {percent(row['level'], 0)} interval"
+        _("{count} inside the {level} interval", count=number(100 * row["coverage"]), level=percent(row["level"], 0))
         for row in rows.to_dict("records")
         if is_number(row["coverage"])
     ]
-    return f"Of 100 actual values in the backtests, {' and '.join(parts)}." if parts else None
+    return _("Of 100 actual values in the backtests, {parts}.", parts=_listed(parts)) if parts else None
+
+
+def _listed(parts: list[str]) -> str:
+    """Several things in a sentence."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return _("{first} and {last}", first=", ".join(parts[:-1]), last=parts[-1])
 
 
 def came_true(data: ReportData) -> str | None:
@@ -177,14 +364,23 @@ def came_true(data: ReportData) -> str | None:
     present = data.decision.get("version")
     errors = dict(zip(data.realised["model_version"].tolist(), data.realised["wape"].tolist(), strict=True))
     before = [version for version in errors if present is None or version < present]
-    parts = [f"version {version} missed by {percent(errors[version])} of the volume" for version in before[-1:]]
+    texts = [
+        _("Version {version} missed by {error} of the volume.", version=version, error=percent(errors[version]))
+        for version in before[-1:]
+    ]
     if present in errors:
-        parts.append(f"version {present}, in production now, missed by {percent(errors[present])}")
+        error = percent(errors[present])
+        texts.append(_("Version {version}, in production now, missed by {error}.", version=present, error=error))
     elif before:
         expected = percent(data.value(data.winner, "wape"))
-        parts.append(f"version {present}, in production now, missed by {expected} in its backtest and has no past yet")
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}." if text else None
+        texts.append(
+            _(
+                "Version {version}, in production now, missed by {error} in its backtest and has no past yet.",
+                version=present,
+                error=expected,
+            )
+        )
+    return " ".join(texts) or None
 
 
 def driven_by(data: ReportData) -> str | None:
@@ -193,12 +389,19 @@ def driven_by(data: ReportData) -> str | None:
     if known.empty:
         return None
     top = known.head(3)
-    names = [f"“{clean(feature_label(name, data.step), 60)}”" for name in top["name"]]
-    share = percent(top["value"].sum() / known["value"].sum(), 0)
-    verb = "matters" if len(names) == 1 else "matter"
-    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-    of = f" to {algorithm_label(data.importance_of)}" if data.importance_of else ""
-    return f"{listed} {verb} most{of}: {share} of the importance of all {plural(len(known), 'feature')}."
+    names = [f"“{clean(feature_label(name, weekly=data.weekly), 60)}”" for name in top["name"]]
+    facts = {"features": _listed(names), "share": percent(top["value"].sum() / known["value"].sum(), 0)}
+    if len(names) == 1:
+        return _("{features} matters most: {share} of the importance of all features.", **facts)
+    if not data.importance_of:
+        return _("{features} matter most: {share} of the importance of all features.", **facts)
+    return counted(
+        "{features} matter most to {model}: {share} of the importance of its {count} feature.",
+        "{features} matter most to {model}: {share} of the importance of all {count} features.",
+        len(known),
+        model=algorithm_label(data.importance_of),
+        **facts,
+    )
 
 
 def moved_by(data: ReportData) -> str | None:
@@ -207,16 +410,21 @@ def moved_by(data: ReportData) -> str | None:
     if strength.empty:
         return None
     top = strength.head(2)
-    names = [f"“{clean(group, 60)}”" for group in top["group"]]
-    first = f"{' and '.join(names)} {'moves' if len(names) == 1 else 'move'} the forecasts most"
-    text = f"{first}: {percent(top['share'].sum(), 0)} of all changes from an average row."
+    names = [f"“{clean(stored(group), 60)}”" for group in top["group"]]
+    facts = {"groups": _listed(names), "share": percent(top["share"].sum(), 0)}
+    one = _("{groups} moves the forecasts most: {share} of all changes from an average row.", **facts)
+    two = _("{groups} move the forecasts most: {share} of all changes from an average row.", **facts)
+    text = one if len(names) == 1 else two
     lost = shuffled(data.explanations, data.importance_of)
     lost = lost[lost["share"] > 0].sort_values(["share", "group"], ascending=[False, True])
     if not lost.empty:
         most = lost.iloc[0]
-        text += (
-            f" Without “{clean(most['group'], 60)}” (its values shuffled among the backtest's rows) "
-            f"{algorithm_label(data.importance_of)} would miss by {percent(most['share'])} of sales more."
+        text += " " + _(
+            "Without “{group}” (its values shuffled among the backtest's rows) {model} would miss by {share} of sales "
+            "more.",
+            group=clean(stored(most["group"]), 60),
+            model=algorithm_label(data.importance_of),
+            share=percent(most["share"]),
         )
     return text
 
@@ -229,17 +437,20 @@ def effects_text(data: ReportData) -> str | None:
         low, high = ordered.iloc[0], ordered.iloc[-1]
         if high["share"] - low["share"] >= SMALL:
             parts.append(
-                f"{clean(group, 40)}: {clean(high['at_label'], 20)} {percent(high['share'], 0, sign=True)}, "
-                f"{clean(low['at_label'], 20)} {percent(low['share'], 0, sign=True)}"
+                f"{clean(stored(group), 40)}: "
+                f"{clean(stored(high['at_label']), 20)} {percent(high['share'], 0, sign=True)}, "
+                f"{clean(stored(low['at_label']), 20)} {percent(low['share'], 0, sign=True)}"
             )
-    return f"Highest and lowest, as a share of the mean forecast: {'; '.join(parts)}." if parts else None
+    if not parts:
+        return None
+    return _("Highest and lowest, as a share of the mean forecast: {parts}.", parts="; ".join(parts))
 
 
 def dependence_text(data: ReportData) -> str | None:
     """What the curves are, and how they can mislead."""
     if not dependences(data.explanations):
         return None
-    return (
+    return _(
         "The mean forecast if one feature had the same value everywhere and all others stayed as they are. Amounts are "
         "multiples of the series' usual level. Features move together in real sales, so a curve is no promise."
     )
@@ -251,14 +462,18 @@ def taken_apart(data: ReportData) -> str | None:
     if not known:
         return None
     fits = [one.fit for one in known if one.fit is not None]
-    text = (
-        f"The base is what the model forecasts of an average row of its training at the series' size; each bar is what "
-        f"a group of features adds or takes away (SHAP values), and they add up to the forecast. Shown is each "
-        f"series' {data.step} with the highest forecast."
+    text = _(
+        "The base is what the model forecasts of an average row of its training at the series' size; each bar is what "
+        "a group of features adds or takes away (SHAP values), and they add up to the forecast. Shown is each "
+        "series' {step} with the highest forecast.",
+        step=data.step,
     )
     if fits:
-        text += f" A linear model around these forecasts (LIME) explains {percent(float(np.median(fits)), 0)} of what"
-        text += " the model does there: the lower, the more the groups act together."
+        text += " " + _(
+            "A linear model around these forecasts (LIME) explains {share} of what the model does there: the lower, "
+            "the more the groups act together.",
+            share=percent(float(np.median(fits)), 0),
+        )
     return text
 
 
@@ -268,11 +483,22 @@ def typical_error(data: ReportData) -> str | None:
     error = error[np.isfinite(error)]
     if error.size == 0:
         return None
-    half = amount(float(np.median(np.abs(error))))
-    what = f"in {data.unit}" if data.target == "revenue" else data.unit
-    return (
-        f"Half of all forecasts for one series and {data.step} are off by less than {half} {what}; "
-        f"{percent(float((error > 0).mean()), 0)} are too high, {percent(float((error < 0).mean()), 0)} too low."
+    facts = {
+        "step": data.step,
+        "half": amount(float(np.median(np.abs(error)))),
+        "high": percent(float((error > 0).mean()), 0),
+        "low": percent(float((error < 0).mean()), 0),
+    }
+    if data.target == "revenue":
+        return _(
+            "Half of all forecasts for one series and {step} are off by less than {half} in revenue; {high} are too "
+            "high, {low} too low.",
+            **facts,
+        )
+    return _(
+        "Half of all forecasts for one series and {step} are off by less than {half} units; {high} are too high, {low} "
+        "too low.",
+        **facts,
     )
 
 
@@ -283,20 +509,22 @@ def outlook(data: ReportData) -> str | None:
     future = data.total_future.sort_values("ds")
     actual = data.total_actual.assign(ds=pd.to_datetime(data.total_actual["ds"])).sort_values("ds")
     expected, before = float(future["yhat"].sum()), float(actual.tail(len(future))["y"].sum())
-    until = f"Until {day(pd.Timestamp(future['ds'].max()).date())}"
-    if data.target == "revenue":
-        text = f"{until}, revenue of {amount(expected)} is expected"
+    facts = {"day": day(pd.Timestamp(future["ds"].max()).date()), "amount": amount(expected)}
+    revenue = data.target == "revenue"
+    if before <= 0 or len(actual) < len(future):
+        money = _("Until {day}, revenue of {amount} is expected.", **facts)
+        return money if revenue else _("Until {day}, sales of {amount} units are expected.", **facts)
+    change = expected / before - 1
+    span, size = period(data, len(future)), percent(abs(change))
+    if abs(change) < SMALL:
+        against = _("about as much as in the {period} before", period=span)
+    elif change > 0:
+        against = _("{change} more than in the {period} before", change=size, period=span)
     else:
-        text = f"{until}, sales of {amount(expected)} units are expected"
-    if before > 0 and len(actual) >= len(future):
-        change = expected / before - 1
-        span = f"the {plural(len(future), data.step)} before"
-        text += (
-            f", about as much as in {span}"
-            if abs(change) < SMALL
-            else (f", {percent(abs(change))} {'more' if change > 0 else 'less'} than in {span}")
-        )
-    return text + "."
+        against = _("{change} less than in the {period} before", change=size, period=span)
+    facts["against"] = against
+    money = _("Until {day}, revenue of {amount} is expected, {against}.", **facts)
+    return money if revenue else _("Until {day}, sales of {amount} units are expected, {against}.", **facts)
 
 
 def total_error(data: ReportData) -> float | None:
@@ -316,21 +544,43 @@ def total_error_text(data: ReportData) -> str | None:
     error = total_error(data)
     if error is None:
         return None
-    return (
-        f"Added up over all series and {data.horizon} {data.steps if data.horizon > 1 else data.step}, "
-        f"the backtests were off by {percent(error)} on average: errors of single series even out."
+    return _(
+        "Added up over all series and {period}, the backtests were off by {error} on average: errors of single series "
+        "even out.",
+        period=period(data),
+        error=percent(error),
+    )
+
+
+def reference_text(data: ReportData) -> str:
+    """What challengers are compared with."""
+    if champion := data.decision.get("champion"):
+        return _(
+            "A challenger is promoted only when it is better beyond chance and beats the baseline; the reference is "
+            "the current model, {model}.",
+            model=algorithm_label(champion),
+        )
+    return _(
+        "A challenger is promoted only when it is better beyond chance and beats the baseline; there was no model "
+        "before, so the reference is the baseline, {model}.",
+        model=algorithm_label(data.baseline),
     )
 
 
 def single_series(data: ReportData) -> str | None:
     """The best and the worst series."""
+    best, worst = (None if frame.empty else frame.iloc[0] for frame in (data.best_series, data.worst_series))
     parts = []
-    for word, frame in (("best", data.best_series), ("worst", data.worst_series)):
-        if not frame.empty:
-            row = frame.iloc[0]
-            label = row["label"] if "label" in frame and isinstance(row["label"], str) else row["unique_id"]
-            parts.append(f"“{clean(label, 60)}” is forecast {word} (WAPE {percent(row['wape'], 0)})")
-    return f"Of the series with enough sales, {' and '.join(parts)}." if parts else None
+    if best is not None:
+        parts.append(_("“{series}” is forecast best (WAPE {error})", **_named(best)))
+    if worst is not None:
+        parts.append(_("“{series}” is forecast worst (WAPE {error})", **_named(worst)))
+    return _("Of the series with enough sales, {parts}.", parts=_listed(parts)) if parts else None
+
+
+def _named(row: pd.Series) -> dict[str, str]:
+    label = row["label"] if "label" in row and isinstance(row["label"], str) else row["unique_id"]
+    return {"series": clean(label, 60), "error": percent(row["wape"], 0)}
 
 
 def data_quality(data: ReportData) -> str | None:
@@ -340,38 +590,52 @@ def data_quality(data: ReportData) -> str | None:
     if not delivered:
         return None
     aside = quality.get("quarantined", 0)
-    text = f"Of {plural(delivered, 'delivered row')}, {percent(quality.get('accepted', 0) / delivered)} are used"
-    if aside:
-        text += f" and {plural(aside, 'row')} ({percent(aside / delivered)}) set aside with a reason"
-        if reasons := quality.get("reasons"):
-            most = min(reasons, key=lambda name: (-reasons[name], name))
-            text += f", most often “{clean(sentence(most), 60).lower()}”"
-    return text + "."
+    facts = {"used": percent(quality.get("accepted", 0) / delivered), "aside": number(aside)}
+    facts["share"] = percent(aside / delivered)
+    if not aside:
+        return counted("Of {count} delivered row, {used} are used.", "Of {count} delivered rows, {used} are used.",
+                       delivered, **facts)  # fmt: skip
+    reasons = quality.get("reasons")
+    if not reasons:
+        return counted(
+            "Of {count} delivered row, {used} are used and {aside} ({share}) set aside with a reason.",
+            "Of {count} delivered rows, {used} are used and {aside} ({share}) set aside with a reason.",
+            delivered,
+            **facts,
+        )
+    most = min(reasons, key=lambda name: (-reasons[name], name))
+    return counted(
+        "Of {count} delivered row, {used} are used and {aside} ({share}) set aside with a reason, most often “{rule}”.",
+        "Of {count} delivered rows, {used} are used and {aside} ({share}) set aside with a reason, most often "
+        "“{rule}”.",
+        delivered,
+        **facts,
+        rule=clean(word(most), 60).lower(),
+    )
 
 
 def quality_facts(data: ReportData) -> list[tuple[str, str]]:
     """Name and value of what is known about rows and series."""
     quality = data.quality
     counts = (
-        ("Rows delivered", "delivered"),
-        ("Left out by the filter", "filtered_out"),
-        ("Rows used", "accepted"),
-        ("Rows set aside", "quarantined"),
-        ("Rows flagged, and used", "flagged"),
-        ("Series", "series"),
-        (f"Closed {data.steps}", "closed_days"),
+        (_("Rows delivered"), "delivered"),
+        (_("Left out by the filter"), "filtered_out"),
+        (_("Rows used"), "accepted"),
+        (_("Rows set aside"), "quarantined"),
+        (_("Rows flagged, and used"), "flagged"),
+        (_("Series"), "series"),
+        (_("Closed weeks") if data.weekly else _("Closed days"), "closed_days"),
     )
     facts = [(label, number(quality[key])) for label, key in counts if key in quality]  # type: ignore[literal-required]
     if quality.get("first_date") and quality.get("last_date"):
-        facts.append(("Period", f"{day(quality['first_date'])} {DASH} {day(quality['last_date'])}"))
+        facts.append((_("Period"), f"{day(quality['first_date'])} {DASH} {day(quality['last_date'])}"))
     if "short_series" in quality:
-        by = f", forecast by {algorithm_label(str(quality['fallback'])).lower()}" if quality.get("fallback") else ""
-        facts.append(
-            (
-                "Series too short for the model",
-                number(quality["short_series"]) + (by if quality["short_series"] else ""),
-            )
-        )
+        count, fallback = number(quality["short_series"]), quality.get("fallback")
+        if quality["short_series"] and fallback:
+            by = algorithm_label(str(fallback)).lower()
+            count = _("{count}, forecast by {fallback}", count=count, fallback=by)
+        facts.append((_("Series too short for the model"), count))
     if quality.get("ended_series"):
-        facts.append(("Series that stopped selling", f"{number(quality['ended_series'])}, forecast by zero"))
+        count = _("{count}, forecast by zero", count=number(quality["ended_series"]))
+        facts.append((_("Series that stopped selling"), count))
     return facts

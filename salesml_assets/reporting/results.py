@@ -73,12 +73,17 @@ def latest_ab_test(lake: Lakehouse, files: ReadsFiles) -> ABTest | None:
     """The latest A/B test; None before the first one."""
     import pandas as pd
 
+    from salesml_assets.forecasting.ab_test import ABANDONED
+
     rows = lake.read_polars(AB_TEST_REPORT).sort("test") if lake.exists(AB_TEST_REPORT) else None
     if rows is None or rows.is_empty():
         return None
     row = rows.row(-1, named=True)
-    looks = json.loads(files.read_text(AB_TEST_REPORT, row["run_id"], AB_TEST_FILE))["looks"]
-    test: ABTest = {**row, "looks": pd.DataFrame(looks, columns=["ds", "difference", "low", "high", "wape"])}  # type: ignore[typeddict-item]
+    kept = json.loads(files.read_text(AB_TEST_REPORT, row["run_id"], AB_TEST_FILE))
+    looks = pd.DataFrame(kept["looks"], columns=["ds", "difference", "low", "high", "wape"])
+    # What became of an abandoned test is not in its comparison.
+    sentences = {} if row["outcome"] == ABANDONED else kept.get("sentences", {})
+    test: ABTest = {**row, "looks": looks, "sentences": sentences}  # type: ignore[typeddict-item]
     return test
 
 

@@ -6,11 +6,13 @@ the baseline always grey and dashed, and every line carries its name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from babel.dates import get_month_names
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -19,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from salesml_assets.language import bound, locale
 from salesml_assets.reporting.formats import compact, percent
 
 INK = "#1d2a36"
@@ -31,6 +34,9 @@ ORANGE = "#d55e00"
 BASELINE = "#7a8794"
 # Okabe and Ito's colours, without the blue of the winner and the yellow that vanishes on white.
 OTHERS = ("#d55e00", "#008763", "#b0578d", "#c98600", "#3f9fd1", "#5b4a9e", "#7a5c3e", "#a3202f")
+
+MARKERS = ("s", "^", "D", "v", "P", "<", "*", ">")
+DASHED = (0, (4, 1.5))
 
 # Height of a line of text, in inches, with some air: axes take up most of a figure's height.
 LABEL_HEIGHT = 0.2
@@ -98,22 +104,50 @@ def colours(algorithms: Sequence[str], winner: str, baseline: str) -> dict[str, 
     return {baseline: BASELINE, **chosen, winner: BLUE}
 
 
+def markers(algorithms: Sequence[str], winner: str, baseline: str) -> dict[str, str]:
+    """A marker for each algorithm, so that lines can be told apart without colours."""
+    others = sorted(name for name in algorithms if name not in (winner, baseline))
+    chosen = {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(others)}
+    return {baseline: "x", **chosen, winner: "o"}
+
+
 def value_axis(axes: Axes, which: str, label: str = "", *, share: bool = False, bins: int = 6) -> None:
     """Formats one axis ("x" or "y") as numbers with a light grid across it."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     # Shares are written as whole percents: a step of 2.5 would stand there as 2, 5, 8, 10.
     axis.set_major_locator(MaxNLocator(nbins=bins, steps=[1, 2, 5, 10] if share else [1, 2, 2.5, 5, 10], min_n_ticks=3))
-    axis.set_major_formatter(FuncFormatter(_share_tick(axes, which) if share else lambda value, _: compact(value)))
+    axis.set_major_formatter(FuncFormatter(_share_tick(axes, which) if share else amount_tick()))
     axis.set_label_text(label)
     axes.grid(True, axis=which)  # type: ignore[arg-type]
 
 
+def amount_tick() -> Callable[[float, int], str]:
+    """A formatter of amounts, in the language in force when it is made."""
+    in_language = bound(compact)
+    return lambda value, place: in_language(value)
+
+
 def _share_tick(axes: Axes, which: str) -> Callable[[float, int], str]:
-    def tick(value: float, _: int) -> str:
+    in_language = bound(percent)
+
+    def tick(value: float, _place: int) -> str:
         low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
-        return percent(value, 0 if abs(high - low) > 0.04 else 1)
+        return in_language(value, 0 if abs(high - low) > 0.04 else 1)
 
     return tick
+
+
+class _DateFormatter(ConciseDateFormatter):
+    """Dates on an axis, with the months of the language in force when it was made."""
+
+    def __init__(self, locator: AutoDateLocator, **options: Any) -> None:
+        super().__init__(locator, **options)  # type: ignore[no-untyped-call]
+        english, own = (get_month_names("abbreviated", locale=name) for name in ("en_US", locale()))
+        self._months = {english[place]: own[place].removesuffix(".") for place in range(1, 13)}
+
+    def format_ticks(self, values: Any) -> list[str]:
+        labels: list[str] = super().format_ticks(values)  # type: ignore[no-untyped-call]
+        return [re.sub(r"[A-Z][a-z]{2}", lambda found: self._months[found.group()], label) for label in labels]
 
 
 def date_axis(axes: Axes, *, ticks: int = 8, month: str = "%b") -> None:
@@ -121,7 +155,7 @@ def date_axis(axes: Axes, *, ticks: int = 8, month: str = "%b") -> None:
     locator = AutoDateLocator(minticks=3, maxticks=ticks)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(
-        ConciseDateFormatter(  # type: ignore[no-untyped-call]
+        _DateFormatter(
             locator,
             formats=["%Y", month, "%d %b", "%H:%M", "%H:%M", "%S"],
             zero_formats=["", "%b %Y", month, "%d %b", "%H:%M", "%H:%M"],

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from salesml_assets.forecasting.hierarchy import OVERALL, SERIES
+from salesml_assets.language import _, stored
 from salesml_assets.reporting.data import ReportData, natural_order
 from salesml_assets.reporting.explained import influence
 from salesml_assets.reporting.formats import (
@@ -45,23 +46,23 @@ def algorithms_table(data: ReportData) -> Table:
         ("rmse", "RMSE"),
         ("rmsse", "RMSSE"),
         ("r2", "R²"),
-        ("bias", "Bias"),
-        ("coverage80", "In 80%"),
-        ("coverage95", "In 95%"),
-        ("change", "Change"),
+        ("bias", _("Bias")),
+        ("coverage80", _("In {level}", level=percent(0.8, 0))),
+        ("coverage95", _("In {level}", level=percent(0.95, 0))),
+        ("change", _("Change")),
     )
     known = [(metric, label, values) for metric, label in metrics if (values := data.by_algorithm(metric))]
     runs = data.runs.set_index("algorithm")
     timed = runs["seconds"].notna().any() if len(runs) else False
     rows = []
     for name in data.algorithms:
-        cells = [algorithm_label(name), *[_metric_cell(metric, values.get(name)) for metric, _, values in known]]
+        cells = [algorithm_label(name), *[_metric_cell(metric, values.get(name)) for metric, _label, values in known]]
         if timed:
             cells.append(duration(runs["seconds"].get(name)))
         rows.append(cells)
-    header = ["Algorithm", *[label for _, label, _ in known], *(["Time"] if timed else [])]
+    header = [_("Algorithm"), *[label for _metric, label, _values in known], *([_("Time")] if timed else [])]
     return Table(
-        "Metrics of all algorithms on the same backtest rows", header, rows, data.algorithms.index(data.winner)
+        _("Metrics of all algorithms on the same backtest rows"), header, rows, data.algorithms.index(data.winner)
     )
 
 
@@ -89,7 +90,8 @@ def parameters_table(data: ReportData) -> Table | None:
         for name in names
     ]
     marked = names.index(data.winner) if data.winner in names else None
-    return Table("Chosen parameters", ["Algorithm", "Parameters", "Training rows", "Time"], rows, marked, {0, 1})
+    header = [_("Algorithm"), _("Parameters"), _("Training rows"), _("Time")]
+    return Table(_("Chosen parameters"), header, rows, marked, {0, 1})
 
 
 def challengers_table(data: ReportData) -> Table | None:
@@ -101,7 +103,9 @@ def challengers_table(data: ReportData) -> Table | None:
     rows = []
     for row in challengers:
         low, high = row.get("difference_low"), row.get("difference_high")
-        interval = f"{_points(low)} to {_points(high)}" if is_number(low) and is_number(high) else DASH
+        interval = DASH
+        if is_number(low) and is_number(high):
+            interval = _("{low} to {high}", low=_points(low), high=_points(high))
         beats = row.get("beats_naive")
         rows.append(
             [
@@ -112,22 +116,22 @@ def challengers_table(data: ReportData) -> Table | None:
                 percent(row.get("relative_gain"), sign=True),
                 p_value(row.get("p_value")),
                 p_value(row.get("p_value_adjusted")),
-                DASH if beats is None else "yes" if beats else "no",
+                DASH if beats is None else _("yes") if beats else _("no"),
             ]
         )
     names = [row["algorithm"] for row in challengers]
     header = [
-        "Challenger",
+        _("Challenger"),
         "WAPE",
-        "Gain in WAPE points",
-        f"{percent(level, 0)} confidence interval",
-        "Relative gain",
+        _("Gain in WAPE points"),
+        _("{level} confidence interval", level=percent(level, 0)),
+        _("Relative gain"),
         "p",
-        "p, all tests",
-        "Beats baseline",
+        _("p, all tests"),
+        _("Beats baseline"),
     ]
     marked = names.index(data.winner) if data.winner in names else None
-    return Table("Challengers against the reference", header, rows, marked)
+    return Table(_("Challengers against the reference"), header, rows, marked)
 
 
 def _points(share: object) -> str:
@@ -142,10 +146,10 @@ def coverage_table(data: ReportData) -> Table | None:
         return None
     levels = sorted(known["level"].unique())
     names = {
-        "total": "All",
-        "fold": "Backtest period",
-        "horizon": f"{data.steps.capitalize()} ahead",
-        "volume_class": "Volume class",
+        "total": _("All"),
+        "fold": _("Backtest period"),
+        "horizon": ahead(data),
+        "volume_class": _("Volume class"),
     }
     rows = []
     for dimension, name in names.items():
@@ -159,10 +163,15 @@ def coverage_table(data: ReportData) -> Table | None:
     if not rows:
         return None
     return Table(
-        "Share of actual values inside the intervals",
-        ["Part", *[f"{percent(level, 0)} interval" for level in levels]],
+        _("Share of actual values inside the intervals"),
+        [_("Part"), *[_("{level} interval", level=percent(level, 0)) for level in levels]],
         rows,
     )
+
+
+def ahead(data: ReportData) -> str:
+    """The distance of a forecast, as a heading."""
+    return _("Weeks ahead") if data.weekly else _("Days ahead")
 
 
 def realised_table(data: ReportData) -> Table | None:
@@ -173,7 +182,7 @@ def realised_table(data: ReportData) -> Table | None:
     rows = [
         [
             str(row["model_version"]),
-            f"{day(row['first'])} to {day(row['last'])}",
+            _("{low} to {high}", low=day(row["first"]), high=day(row["last"])),
             percent(row["wape"]),
             percent(row["bias"], sign=True),
             percent(row["baseline_wape"]),
@@ -182,12 +191,16 @@ def realised_table(data: ReportData) -> Table | None:
     ]
     present = data.decision.get("version")
     return Table(
-        "Forecasts that have come true or not",
-        ["Model version", "Weeks from", "WAPE", "Bias", f"WAPE of {algorithm_label(data.baseline)}"],
+        _("Forecasts that have come true or not"),
+        [_("Model version"), _("Weeks from"), "WAPE", _("Bias"), _wape_of(data.baseline)],
         rows,
         highlighted=versions.index(present) if present in versions else None,
         text_columns={0, 1},
     )
+
+
+def _wape_of(algorithm: str) -> str:
+    return _("WAPE, {model}", model=algorithm_label(algorithm))
 
 
 def ab_test_table(data: ReportData) -> Table | None:
@@ -196,9 +209,10 @@ def ab_test_table(data: ReportData) -> Table | None:
     if test is None:
         return None
     values: dict[str, Any] = {**test}
+    arms = (("champion", _("Champion")), ("challenger", _("Challenger")))
     rows = [
         [
-            f"{arm.capitalize()}: {algorithm_label(str(values[arm]))}",
+            f"{label}: {algorithm_label(str(values[arm]))}",
             percent(values[f"{arm}_wape"], 2),
             number(values[f"{arm}_requests"]),
             number(values[f"{arm}_failed"]),
@@ -206,10 +220,13 @@ def ab_test_table(data: ReportData) -> Table | None:
             number(values[f"{arm}_p99_ms"], 1),
             percent(values[f"{arm}_served_wape"]),
         ]
-        for arm in ("champion", "challenger")
+        for arm, label in arms
     ]
-    header = ["Model", "WAPE, same rows", "Requests", "Failed", "p50, ms", "p99, ms", "WAPE of what was served"]
-    return Table("Champion and challenger", header, rows)
+    header = [
+        _("Model"), _("WAPE, same rows"), _("Requests"), _("Failed"), "p50, ms", "p99, ms",
+        _("WAPE of what was served"),
+    ]  # fmt: skip
+    return Table(_("Champion and challenger"), header, rows)
 
 
 def segments_table(data: ReportData, dimension: str) -> Table | None:
@@ -225,17 +242,20 @@ def segments_table(data: ReportData, dimension: str) -> Table | None:
     against = data.baseline in table.index and data.baseline != data.winner
     rows = []
     for segment in segments[:TOP_SEGMENTS]:
-        cells = [clean(segment or "(none)", 60), percent(table.loc[data.winner, segment])]
+        cells = [clean(segment or _("(none)"), 60), percent(table.loc[data.winner, segment])]
         if against:
             cells.append(percent(table.loc[data.baseline, segment]))
         if sizes is not None:
             cells.append(number(sizes.get(segment)))
         rows.append(cells)
-    header = [sentence(dimension), f"WAPE, {algorithm_label(data.winner)}"]
-    header += [f"WAPE, {algorithm_label(data.baseline)}"] if against else []
-    header += ["Backtest rows"] if sizes is not None else []
-    more = f" (the {TOP_SEGMENTS} largest of {len(segments)})" if len(segments) > TOP_SEGMENTS else ""
-    return Table(f"Error by {sentence(dimension).lower()}{more}", header, rows)
+    by_class = dimension == "volume_class"
+    header = [_("Volume class") if by_class else _("Category"), _wape_of(data.winner)]
+    header += [_wape_of(data.baseline)] if against else []
+    header += [_("Backtest rows")] if sizes is not None else []
+    caption = _("Error by volume class") if by_class else _("Error by category")
+    if len(segments) > TOP_SEGMENTS:
+        caption += " " + _("(the {count} largest of {all})", count=TOP_SEGMENTS, all=len(segments))
+    return Table(caption, header, rows)
 
 
 def levels_table(data: ReportData) -> Table | None:
@@ -313,8 +333,9 @@ def drivers_table(data: ReportData) -> Table | None:
         [algorithm_label(name), *[percent(shares.get(group), 0) for group in groups]] for name, shares in known.items()
     ]
     marked = list(known).index(data.winner) if data.winner in known else None
-    header = ["Algorithm", *[clean(group, 40) for group in groups]]
-    return Table("Share of each group in the changes from an average row, by algorithm", header, rows, marked)
+    header = [_("Algorithm"), *[clean(stored(group), 40) for group in groups]]
+    caption = _("Share of each group in the changes from an average row, by algorithm")
+    return Table(caption, header, rows, marked)
 
 
 def reasons_table(data: ReportData) -> Table | None:
@@ -322,13 +343,12 @@ def reasons_table(data: ReportData) -> Table | None:
     quality = data.quality
     texts = quality.get("descriptions", {})
     rows = [
-        [sentence(name), clean(texts.get(name, DASH), 160), kind, number(count)]
-        for kind, counts in (("set aside", quality.get("reasons", {})), ("flagged", quality.get("flags", {})))
+        [sentence(name), clean(stored(texts.get(name, DASH)), 160), kind, number(count)]
+        for kind, counts in ((_("set aside"), quality.get("reasons", {})), (_("flagged"), quality.get("flags", {})))
         for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
-    return (
-        Table("Rules that rows broke", ["Rule", "Meaning", "Action", "Rows"], rows, None, {0, 1, 2}) if rows else None
-    )
+    header = [_("Rule"), _("Meaning"), _("Action"), _("Rows")]
+    return Table(_("Rules that rows broke"), header, rows, None, {0, 1, 2}) if rows else None
 
 
 def checks_table(data: ReportData) -> Table | None:
@@ -341,9 +361,16 @@ def checks_table(data: ReportData) -> Table | None:
     rows = [
         [
             clean(row["check"], 80),
-            "passed" if row["passed"] else "failed" if str(row["severity"]).upper() == "ERROR" else "warning",
-            clean(row["detail"] if isinstance(row["detail"], str) else DASH, 160),
+            result(bool(row["passed"]), str(row["severity"])),
+            clean(stored(row["detail"]) if isinstance(row["detail"], str) else DASH, 160),
         ]
         for row in ordered.to_dict("records")
     ]
-    return Table("Checks of this run", ["Check", "Result", "Measured"], rows, None, {0, 1, 2})
+    return Table(_("Checks of this run"), [_("Check"), _("Result"), _("Measured")], rows, None, {0, 1, 2})
+
+
+def result(passed: bool, severity: str) -> str:
+    """The result of a check."""
+    if passed:
+        return _("passed")
+    return _("failed") if severity.upper() == "ERROR" else _("warning")

@@ -17,7 +17,7 @@ from rich.table import Table as Lines
 from salesml_assets.config.settings import Settings
 from salesml_assets.reporting.encode import figure_svg
 from salesml_assets.reporting.figures.replay import replay_figure
-from salesml_assets.reporting.formats import DASH, algorithm_label, day, duration, number, percent, plural
+from salesml_assets.reporting.formats import DASH, algorithm_label, counted, day, duration, number, percent
 from salesml_assets.reporting.html import template
 from salesml_assets.reporting.tables import Table
 from salesml_assets.simulation.plan import WEEK, Simulation
@@ -92,7 +92,7 @@ def render(simulation: Simulation, state: State, settings: Settings) -> str:
     last = first + len(state.weeks) * WEEK - dt.timedelta(1)
     drawn = figure_svg(_figure(simulation, state), "replay", TITLE) if state.weeks else ""
     return template("replay.html.j2").render(
-        title=f"Simulation of {plural(len(state.weeks), 'week')}",
+        title=f"Simulation of {counted('{count} week', '{count} weeks', len(state.weeks))}",
         subtitle=f"{settings.forecast.target} per {' × '.join(settings.forecast.series)} · {day(first)} to {day(last)}",
         cards=_cards(simulation, state),
         figure={"title": TITLE, "svg": Markup(drawn)},
@@ -132,8 +132,16 @@ def _cards(simulation: Simulation, state: State) -> list[tuple[str, str, str]]:
     ours, without = _gain(state)
     gain = f"{percent(without)} without" if ours is not None else "no retrain"
     return [
-        ("Weeks replayed", f"{len(weeks)} of {simulation.weeks}", f"{plural(len(runs), 'run')} of Dagster"),
-        ("Weeks with drift", str(len(drifted)), f"of {plural(len(evaluated), 'evaluated week')}"),
+        (
+            "Weeks replayed",
+            f"{len(weeks)} of {simulation.weeks}",
+            counted("{count} run of Dagster", "{count} runs of Dagster", len(runs)),
+        ),
+        (
+            "Weeks with drift",
+            str(len(drifted)),
+            counted("of {count} evaluated week", "of {count} evaluated weeks", len(evaluated)),
+        ),
         ("Retrains", str(len(retrains)), ", ".join(sorted({run.asked_by for run in retrains})) or "none requested"),
         ("WAPE after the first retrain", percent(ours), gain),
     ]

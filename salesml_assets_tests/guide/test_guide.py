@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import dagster as dg
 import pytest
 from pydantic import ValidationError
 
+import salesml_assets
 from salesml_assets.config.settings import Settings
 from salesml_assets.definitions import definitions
 from salesml_assets.forecasting.explanations.columns import SCHEMA
@@ -34,6 +38,25 @@ def test_every_asset_says_what_to_do_and_who_owns_it(graph: dg.AssetGraph) -> No
         assert node.group_name != "default", key
     names = {key.to_user_string() for key in graph.get_all_asset_keys()}
     assert ASSETS.keys() <= names
+
+
+def test_every_asset_links_to_its_code(graph: dg.AssetGraph) -> None:
+    for key in graph.get_all_asset_keys():
+        (reference,) = graph.get(key).metadata["dagster/code_references"].code_references
+        lines = Path(reference.file_path).read_text(encoding="utf-8").splitlines()
+        assert lines[reference.line_number - 1].strip().startswith(("@dg.", "def ")), key
+
+
+def test_links_to_code_lead_into_the_repository_where_one_is_set() -> None:
+    catalog = {"repository": "https://github.com/acme/sales", "revision": "v2"}
+    graph = definitions(Settings(catalog=catalog)).resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        (reference,) = graph.get(key).metadata["dagster/code_references"].code_references
+        found = re.fullmatch(r"https://github\.com/acme/sales/tree/v2/(salesml_assets/\S+\.py)#L\d+", reference.url)
+        assert found, reference.url
+        assert (Path(salesml_assets.__file__).parents[1] / found.group(1)).is_file()
+    with pytest.raises(ValidationError, match="repository"):
+        Settings(catalog={"repository": "git@example.com:acme"})
 
 
 def test_every_check_says_what_to_do(graph: dg.AssetGraph) -> None:

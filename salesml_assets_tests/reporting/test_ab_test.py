@@ -37,7 +37,8 @@ def looks(days: int) -> pd.DataFrame:
 def test_of(days: int) -> ABTest:
     values: dict[str, Any] = dict.fromkeys(ABTest.__annotations__)
     values |= {
-        "test": 3, "outcome": "running", "reason": "not yet known whether <b>.", "margin": 0.02, "looks": looks(days),
+        "test": 3, "outcome": "running", "reason": "not yet known whether <b>.", "sentences": {}, "margin": 0.02,
+        "looks": looks(days),
         "champion": "xgboost", "champion_wape": 0.5, "champion_requests": 9_000, "champion_failed": 2,
         "champion_p50_ms": 2.04, "champion_p99_ms": 9.5, "champion_served_wape": 0.43,
         "challenger": "random_forest", "challenger_wape": 0.47,

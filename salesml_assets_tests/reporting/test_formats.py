@@ -96,4 +96,4 @@ def test_parameters_are_read_from_dicts_json_and_text(value, text):
     ],
 )
 def test_features_are_named_in_words(name, step, label):
-    assert feature_label(name, step) == label
+    assert feature_label(name, weekly=step == "week") == label

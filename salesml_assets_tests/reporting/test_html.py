@@ -80,7 +80,7 @@ def test_the_full_report_says_what_it_was_given(page):
         "Of 100 actual values in the backtests, 79 inside the 80% interval and 94 inside the 95% interval.",
         "100% of the importance of all 3 features",
         "“tea/1” is forecast best (WAPE 10%) and “coffee/1” is forecast worst (WAPE 90%)",
-        "95.0% are used and 50 rows (5.0%) set aside with a reason, most often “exact duplicate”.",
+        "95.0% are used and 50 (5.0%) set aside with a reason, most often “exact duplicate”.",
         "Invalid date The date is none. set aside 20",
         "2, forecast by moving average",
         "forecasts: complete warning 2 missing",
@@ -102,7 +102,7 @@ def test_the_page_needs_nothing_but_itself(page):
 
 def test_the_page_can_be_read_without_seeing_it(page):
     elements = _Page(page).elements
-    assert dict(elements)["html"] == {"lang": "en"}
+    assert dict(elements)["html"] == {"lang": "en-US"}
     drawings = [attributes for tag, attributes in elements if tag == "svg"]
     assert len(drawings) == 14
     assert all(attributes["role"] == "img" and len(attributes["aria-label"]) > 20 for attributes in drawings)

@@ -11,7 +11,7 @@ from .sample import bare_report, full_report
 def test_the_summary_holds_headline_decision_and_tables():
     text = summary_markdown(full_report())
     assert "- **Forecast accuracy:** 70.0%" in text
-    assert "**Decision:** XGBoost replaces the linear regression: 11.8% less error." in text
+    assert "**Promoted.** XGBoost replaces the linear regression: 11.8% less error." in text
     assert "| **XGBoost** | **30.0%** |" in text
     assert "| Seasonal naive | 40.0% |" in text
 

@@ -103,7 +103,7 @@ def test_nothing_is_said_without_numbers():
 def test_past_forecasts_before_and_with_the_present_model():
     both = full_report()
     assert readings.came_true(both) == (
-        "Version 3 missed by 45.7% of the volume; version 4, in production now, missed by 31.2%."
+        "Version 3 missed by 45.7% of the volume. Version 4, in production now, missed by 31.2%."
     )
     before = full_report(realised=both.realised.head(1))
     assert "missed by 30.0% in its backtest and has no past yet" in readings.came_true(before)

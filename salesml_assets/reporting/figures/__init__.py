@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from salesml_assets.language import N_, _, language
 from salesml_assets.reporting import readings
 from salesml_assets.reporting.data import ReportData
 from salesml_assets.reporting.figures.ab_test import ab_test
@@ -55,21 +56,21 @@ class Picture:
 
 _Reading = Callable[[ReportData], str | None]
 _PICTURES: dict[str, tuple[str, Callable[[ReportData], Figure | None], _Reading]] = {
-    "total_over_time": ("All series together", total_over_time, readings.outlook),
-    "metric_bars": ("Metrics of all algorithms", metric_bars, readings.compared),
-    "gain_intervals": ("Gain over the reference", gain_intervals, lambda data: data.decision.get("reason")),
-    "ab_test": ("A/B test", ab_test, lambda data: data.ab_test["reason"] if data.ab_test else None),
-    "error_by_horizon": ("Error by distance", error_by_horizon, readings.over_horizon),
-    "error_by_fold": ("Error by backtest period", error_by_fold, readings.over_folds),
-    "predicted_against_actual": ("Forecast against actual", predicted_against_actual, readings.typical_error),
-    "residual_histogram": ("Distribution of errors", residual_histogram, readings.typical_error),
-    "feature_importance": ("What the forecast looks at", feature_importance, readings.driven_by),
-    "group_influence": ("What moves the forecasts", group_influence, readings.moved_by),
-    "effects_by_value": ("What a weekday, a month or a plan adds", effects_by_value, readings.effects_text),
-    "partial_dependence": ("One feature moved alone", partial_dependence, readings.dependence_text),
-    "forecast_waterfalls": ("From the base to the forecast", forecast_waterfalls, readings.taken_apart),
-    "series_small_multiples": ("Single series", series_small_multiples, readings.single_series),
-    "quarantine_reasons": ("Rows set aside, by reason", quarantine_reasons, readings.data_quality),
+    "total_over_time": (N_("All series together"), total_over_time, readings.outlook),
+    "metric_bars": (N_("Metrics of all algorithms"), metric_bars, readings.compared),
+    "gain_intervals": (N_("Gain over the reference"), gain_intervals, readings.decided),
+    "ab_test": (N_("A/B test"), ab_test, readings.tested),
+    "error_by_horizon": (N_("Error by distance"), error_by_horizon, readings.over_horizon),
+    "error_by_fold": (N_("Error by backtest period"), error_by_fold, readings.over_folds),
+    "predicted_against_actual": (N_("Forecast against actual"), predicted_against_actual, readings.typical_error),
+    "residual_histogram": (N_("Distribution of errors"), residual_histogram, readings.typical_error),
+    "feature_importance": (N_("What the forecast looks at"), feature_importance, readings.driven_by),
+    "group_influence": (N_("What moves the forecasts"), group_influence, readings.moved_by),
+    "effects_by_value": (N_("What a weekday, a month or a plan adds"), effects_by_value, readings.effects_text),
+    "partial_dependence": (N_("One feature moved alone"), partial_dependence, readings.dependence_text),
+    "forecast_waterfalls": (N_("From the base to the forecast"), forecast_waterfalls, readings.taken_apart),
+    "series_small_multiples": (N_("Single series"), series_small_multiples, readings.single_series),
+    "quarantine_reasons": (N_("Rows set aside, by reason"), quarantine_reasons, readings.data_quality),
 }
 
 
@@ -79,11 +80,13 @@ def picture(data: ReportData, name: str) -> Picture | None:
     Raises:
         KeyError: There is no such figure.
     """
-    title, draw, reading = _PICTURES[name]
-    figure = draw(data)
-    if figure is None:
-        return None
-    return Picture(name=name, title=title, alt=f"{title}. {reading(data) or ''}".strip(), figure=figure)
+    message, draw, reading = _PICTURES[name]
+    with language(data.language):
+        figure = draw(data)
+        if figure is None:
+            return None
+        title = _(message)
+        return Picture(name=name, title=title, alt=f"{title}. {reading(data) or ''}".strip(), figure=figure)
 
 
 def pictures(data: ReportData) -> dict[str, Picture]:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from salesml_assets.language import _
 from salesml_assets.reporting.data import ReportData
 from salesml_assets.reporting.style import (
     BAND95,
@@ -55,13 +56,13 @@ def confidence_sequence(days: pd.DataFrame, margin: float) -> Figure | None:
     shown = np.concatenate([*last, 1.5 * tolerated, -1.5 * tolerated, np.quantile(difference, [0.1, 0.9])])
     pad = 0.2 * float(np.ptp(shown)) or 0.01
     axes.set_ylim(float(shown.min()) - pad, float(shown.max()) + pad)
-    value_axis(axes, "y", "Champion's WAPE less challenger's", share=True)
+    value_axis(axes, "y", _("Champion's WAPE less challenger's"), share=True)
     date_axis(axes, month="%b %Y")
     axes.margins(x=0.01)
-    label = "Difference so far (above 0: challenger better)"
+    label = _("Difference so far (above 0: challenger better)")
     handles: list[Line2D | Patch] = [Line2D([], [], color=BLUE, linewidth=2, label=label)]
     if np.isfinite(low).any():
-        handles.append(Patch(color=BAND95, label="Confidence sequence"))
-    handles.append(Line2D([], [], color=ORANGE, linewidth=1, linestyle="--", label="Equivalent within"))
+        handles.append(Patch(color=BAND95, label=_("Confidence sequence")))
+    handles.append(Line2D([], [], color=ORANGE, linewidth=1, linestyle="--", label=_("Equivalent within")))
     legend_above(axes, handles, handlelength=1.6)
     return figure

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
+from collections.abc import Hashable, Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from salesml_assets.language import N_, _
 from salesml_assets.reporting.data import ReportData
 from salesml_assets.reporting.formats import algorithm_label, amount, day, is_number, metric_label, percent
 from salesml_assets.reporting.style import (
@@ -17,15 +20,18 @@ from salesml_assets.reporting.style import (
     PALE,
     colours,
     line_labels,
+    markers,
     new_figure,
     styled,
     value_axis,
 )
+from salesml_assets.reporting.tables import ahead
 from salesml_assets.text import clean
 
 SHARES = {"wape", "bias"}
 BAR_METRICS = ("wape", "mae", "rmse", "rmsse", "r2", "bias")
-_BETTER = {"r2": "higher is better", "bias": "nearer to zero is better"}
+_LOWER = N_("lower is better")
+_BETTER = {"r2": N_("higher is better"), "bias": N_("nearer to zero is better")}
 _BAR_HEIGHT = 0.23
 MIN_MARGIN = 1e-6
 
@@ -59,7 +65,7 @@ def _bars(axes: Axes, data: ReportData, metric: str, *, named: bool) -> None:
     for bar, name in zip(bars, names, strict=True):
         value = values.get(name)
         outward = -1 if value is not None and value < 0 else 1
-        text = (percent(value) if metric in SHARES else amount(value)) if value is not None else "not defined"
+        text = (percent(value) if metric in SHARES else amount(value)) if value is not None else _("not defined")
         axes.annotate(
             text,
             xy=(value or 0.0, bar.get_y() + bar.get_height() / 2),
@@ -80,9 +86,8 @@ def _bars(axes: Axes, data: ReportData, metric: str, *, named: bool) -> None:
     _mark_winner(axes, names, data.winner)
     axes.set_title(metric_label(metric))
     unit = f"{data.unit}, " if metric in {"mae", "rmse"} else ""
-    axes.set_title(
-        unit + _BETTER.get(metric, "lower is better"), loc="right", fontsize=7.5, fontweight="normal", color=MUTED
-    )
+    better = _(_BETTER.get(metric, _LOWER))
+    axes.set_title(unit + better, loc="right", fontsize=7.5, fontweight="normal", color=MUTED)
 
 
 def _bar_colour(name: str, data: ReportData) -> str:
@@ -102,7 +107,7 @@ def _mark_winner(axes: Axes, names: list[str], winner: str) -> None:
 def error_by_horizon(data: ReportData) -> Figure | None:
     """WAPE per bucket of the horizon, one line per algorithm; None without such metrics."""
     segments = list(data.by_segment("wape", "horizon").columns)
-    return _lines(data, "horizon", segments, f"{data.steps.capitalize()} ahead")
+    return _lines(data, "horizon", segments, ahead(data))
 
 
 @styled
@@ -111,8 +116,14 @@ def error_by_fold(data: ReportData) -> Figure | None:
     segments = list(data.by_segment("wape", "fold").columns)
     periods = data.total_backtest.assign(fold=data.total_backtest["fold"].astype(str)).groupby("fold")["ds"]
     starts, ends = periods.min().to_dict(), periods.max().to_dict()
-    labels = [f"{day(starts[name])}\nto {day(ends[name])}" if name in starts else f"Fold {name}" for name in segments]
-    return _lines(data, "fold", labels, "Backtest period")
+    labels = [_period(starts, ends, name) for name in segments]
+    return _lines(data, "fold", labels, _("Backtest period"))
+
+
+def _period(starts: Mapping[Hashable, dt.date], ends: Mapping[Hashable, dt.date], fold: str) -> str:
+    if fold not in starts:
+        return _("Fold {fold}", fold=fold)
+    return _("{first}\nto {last}", first=day(starts[fold]), last=day(ends[fold]))
 
 
 def _lines(data: ReportData, dimension: str, ticks: list[str], title: str) -> Figure | None:
@@ -122,6 +133,7 @@ def _lines(data: ReportData, dimension: str, ticks: list[str], title: str) -> Fi
     figure = new_figure(5.4, 3.5)
     axes = figure.subplots()
     palette = colours(data.algorithms, data.winner, data.baseline)
+    shapes = markers(data.algorithms, data.winner, data.baseline)
     places = np.arange(len(ticks))
     ends = []
     for name in table.index:
@@ -133,8 +145,8 @@ def _lines(data: ReportData, dimension: str, ticks: list[str], title: str) -> Fi
             color=palette[name],
             linewidth=2.6 if leading else 1.4,
             linestyle="--" if name == data.baseline and not leading else "-",
-            marker="o",
-            markersize=5 if leading else 3.5,
+            marker=shapes[name],
+            markersize=6 if leading else 4.5,
             zorder=4 if leading else 3,
             label=name,
         )
@@ -147,7 +159,7 @@ def _lines(data: ReportData, dimension: str, ticks: list[str], title: str) -> Fi
     axes.set_ylim(max(0.0, low - margin), high + margin)
     axes.set_xlim(-0.25, len(ticks) - 0.75 if len(ticks) > 1 else 0.5)
     axes.set_xticks(places, ticks)
-    value_axis(axes, "y", "WAPE (error as a share of sales)", share=True)
+    value_axis(axes, "y", _("WAPE (error as a share of sales)"), share=True)
     axes.set_xlabel(title)
     line_labels(axes, ends, float(places[-1]), bold=algorithm_label(data.winner))
     return figure
@@ -176,6 +188,7 @@ def gain_intervals(data: ReportData) -> Figure | None:
     _mark_winner(axes, names, data.winner)
     axes.margins(x=0.08)
     reference = algorithm_label(data.decision.get("champion") or data.baseline)
-    value_axis(axes, "x", f"WAPE below that of {clean(reference, 40)} (right of zero: better)", share=True, bins=8)
+    label = _("WAPE below that of {model} (right of zero: better)", model=clean(reference, 40))
+    value_axis(axes, "x", label, share=True, bins=8)
     axes.spines["left"].set_visible(False)
     return figure

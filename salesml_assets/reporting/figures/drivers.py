@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from salesml_assets.forecasting.panel_features import WEEKDAY, YEAR
+from salesml_assets.language import _, stored
 from salesml_assets.reporting.data import ReportData
 from salesml_assets.reporting.explained import (
     Waterfall,
@@ -37,16 +38,16 @@ def group_influence(data: ReportData) -> Figure | None:
     left, right = figure.subplots(1, 2, sharey=True)
     places = np.arange(len(groups))
     _bars(left, places, strength["amount"], [f"{amount(v)}  ({percent(s, 0)})" for v, s in _pairs(strength)])
-    value_axis(left, "x", f"Mean change of a forecast ({data.unit} per {data.step} and series)")
-    left.set_title("How much it moves the forecasts")
+    value_axis(left, "x", _("Mean change of a forecast ({unit} per {step} and series)", unit=data.unit, step=data.step))
+    left.set_title(_("How much it moves the forecasts"))
     if len(lost):
         shares = [float(lost["share"].get(group, np.nan)) for group in groups]
         _bars(right, places, shares, [percent(share, 1, sign=True) for share in shares])
-        value_axis(right, "x", "WAPE points added when its values are shuffled", share=True)
-        right.set_title("How much accuracy depends on it")
+        value_axis(right, "x", _("WAPE points added when its values are shuffled"), share=True)
+        right.set_title(_("How much accuracy depends on it"))
     else:
         right.set_visible(False)
-    left.set_yticks(places, [clean(group, 40) for group in groups])
+    left.set_yticks(places, [clean(stored(group), 40) for group in groups])
     left.tick_params(axis="y", colors=INK)
     left.set_ylim(len(groups) - 0.4, -0.6)
     return figure
@@ -78,15 +79,17 @@ def effects_by_value(data: ReportData) -> Figure | None:
     if not known:
         return None
     figure = new_figure(11, 2.9, between=0.06)
-    grid = figure.subplots(1, len(known), squeeze=False, gridspec_kw={"width_ratios": [3 + len(p) for _, p in known]})
+    grid = figure.subplots(1, len(known), squeeze=False, gridspec_kw={"width_ratios": [3 + len(p) for __, p in known]})
     for axes, (group, part) in zip(grid.flat, known, strict=True):
         sizes = part["share"].to_numpy(dtype=float)
         axes.bar(range(len(part)), sizes, width=0.72, color=np.where(sizes < 0, ORANGE, BLUE))
         length = 3 if group in (WEEKDAY, YEAR) else 10
-        axes.set_xticks(range(len(part)), [clean(label, 40)[:length] for label in part["at_label"].fillna("none")])
+        axes.set_xticks(
+            range(len(part)), [clean(stored(label), 40)[:length] for label in part["at_label"].fillna("none")]
+        )
         axes.axhline(0, color=INK, linewidth=0.9)
-        axes.set_title(clean(group, 30))
-        value_axis(axes, "y", "Share of the mean forecast" if axes is grid.flat[0] else "", share=True)
+        axes.set_title(clean(stored(group), 30))
+        value_axis(axes, "y", _("Share of the mean forecast") if axes is grid.flat[0] else "", share=True)
     return figure
 
 
@@ -104,9 +107,9 @@ def partial_dependence(data: ReportData) -> Figure | None:
         axes.set_visible(False)
     for place, (axes, (label, part)) in enumerate(zip(grid.flat, known.items(), strict=False)):
         axes.plot(part["at"], part["amount"], color=BLUE, linewidth=1.8, marker="o", markersize=3.5)
-        axes.set_title(clean(label, 44))
+        axes.set_title(clean(stored(label), 44))
         value_axis(axes, "x", bins=5)
-        value_axis(axes, "y", f"Mean forecast ({data.unit})" if place % columns == 0 else "", bins=4)
+        value_axis(axes, "y", _("Mean forecast ({unit})", unit=data.unit) if place % columns == 0 else "", bins=4)
         axes.set_ylim(bottom=min(0.0, float(part["amount"].min())))
     return figure
 
@@ -140,10 +143,10 @@ def _varied(known: list[Waterfall]) -> list[Waterfall]:
 
 
 def _waterfall(axes: Axes, one: Waterfall, unit: str) -> None:
-    names = ["Base", *[group for group, _ in one.parts], "Forecast"]
+    names = [_("Base"), *[stored(group) for group, __ in one.parts], _("Forecast")]
     starts, sizes, colours = [0.0], [one.base], ["#9aa7b3"]
     reached = one.base
-    for _, size in one.parts:
+    for __, size in one.parts:
         starts.append(reached)
         sizes.append(size)
         colours.append(BLUE if size >= 0 else ORANGE)
@@ -169,5 +172,5 @@ def _waterfall(axes: Axes, one: Waterfall, unit: str) -> None:
     axes.axvline(0, color=PALE, linewidth=0.8)
     value_axis(axes, "x", unit, bins=5)
     axes.set_title(f"{clean(one.unique_id, 30)}, {day(one.ds.date())}")
-    fit = "" if one.fit is None else f" · surrogate fits {percent(one.fit, 0)}"
-    axes.set_title(f"{one.reason}{fit}", loc="right", fontsize=7.5, fontweight="normal", color=MUTED)
+    fit = "" if one.fit is None else " · " + _("surrogate fits {share}", share=percent(one.fit, 0))
+    axes.set_title(f"{stored(one.reason)}{fit}", loc="right", fontsize=7.5, fontweight="normal", color=MUTED)

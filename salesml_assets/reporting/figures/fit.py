@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from salesml_assets.language import _, bound
 from salesml_assets.reporting.data import ReportData
 from salesml_assets.reporting.feature_names import feature_label
 from salesml_assets.reporting.formats import compact, percent
-from salesml_assets.reporting.style import BLUE, INK, MUTED, ORANGE, PALE, new_figure, styled, value_axis
+from salesml_assets.reporting.style import BLUE, INK, MUTED, ORANGE, PALE, amount_tick, new_figure, styled, value_axis
 from salesml_assets.text import clean
 
 MANY_POINTS = 800
@@ -47,16 +50,16 @@ def predicted_against_actual(data: ReportData) -> Figure | None:
             *shown, gridsize=34, extent=limits * 2, mincnt=1, cmap=DENSITY, norm=LogNorm(), linewidths=0.2
         )
         bar = figure.colorbar(hexagons, ax=axes, shrink=0.6, aspect=16, pad=0.02)
-        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
-        bar.ax.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
-        bar.set_label(f"{data.steps} of a series")
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(amount_tick()))
+        bar.ax.yaxis.set_minor_formatter(NullFormatter())
+        bar.set_label(_("{steps} of a series", steps=data.steps))
         bar.outline.set_visible(False)
     else:
         axes.plot(*shown, "o", color=BLUE, alpha=0.35, markersize=4, markeredgewidth=0)
-    axes.plot(limits, limits, color=ORANGE, linewidth=1.3, label="perfect forecast")
+    axes.plot(limits, limits, color=ORANGE, linewidth=1.3, label=_("perfect forecast"))
     # The axes are equal, so the diagonal stands at 45 degrees.
     axes.annotate(
-        "perfect forecast",
+        _("perfect forecast"),
         (limits[1], limits[1]),
         xytext=(-8, -2),
         textcoords="offset points",
@@ -70,8 +73,8 @@ def predicted_against_actual(data: ReportData) -> Figure | None:
     axes.set_xlim(limits)
     axes.set_ylim(limits)
     axes.set_aspect("equal")
-    scale = "" if width is None else ", logarithmic"
-    for which, label in (("x", f"Actual ({data.unit}{scale})"), ("y", f"Forecast ({data.unit}{scale})")):
+    unit = data.unit if width is None else _("{unit}, logarithmic", unit=data.unit)
+    for which, label in (("x", _("Actual ({unit})", unit=unit)), ("y", _("Forecast ({unit})", unit=unit))):
         value_axis(axes, which, label)
         if width is not None:
             _power_ticks(axes, which, max(np.abs(actual).max(), np.abs(predicted).max()), width)
@@ -115,22 +118,28 @@ def residual_histogram(data: ReportData) -> Figure | None:
     low, high = _central_range(edges, counts)
     axes.set_xlim(low, high)
     cut = counts.size > 1 and (counts[0] > counts[1] or counts[-1] > counts[-2])
-    beyond = "; the outer bars hold all beyond" if cut else ""
-    value_axis(axes, "x", f"Actual minus forecast ({data.unit}{beyond})")
-    value_axis(axes, "y", "Share of forecasts", share=True)
+    unit = _("{unit}; the outer bars hold all beyond", unit=data.unit) if cut else data.unit
+    value_axis(axes, "x", _("Actual minus forecast ({unit})", unit=unit))
+    value_axis(axes, "y", _("Share of forecasts"), share=True)
     seen = shares[(shares > 0) & (edges[1:] > low) & (edges[:-1] < high)]
     if seen.max() > PEAKED * np.median(seen):
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
+        axes.yaxis.set_major_formatter(FuncFormatter(_plain_share()))
         axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.set_ylabel("Share of forecasts (logarithmic)")
+        axes.set_ylabel(_("Share of forecasts (logarithmic)"))
         axes.set_ylim(seen.min() / 2, 3 * seen.max())
     else:
         axes.set_ylim(0, 1.18 * seen.max())
-    notes = ((0.02, "left", "forecast too high", ORANGE), (0.98, "right", "forecast too low", BLUE))
+    notes = ((0.02, "left", _("forecast too high"), ORANGE), (0.98, "right", _("forecast too low"), BLUE))
     for place, side, text, colour in notes:
         axes.text(place, 0.97, text, transform=axes.transAxes, ha=side, va="top", fontsize=8, color=colour)
     return figure
+
+
+def _plain_share() -> Callable[[float, int], str]:
+    """Percents of any size, with the digits that they have."""
+    in_language = bound(lambda share: f"{compact(100 * share)}%")
+    return lambda share, _place: in_language(share)
 
 
 def _central_range(edges: np.ndarray, counts: np.ndarray, share: float = 0.995) -> tuple[float, float]:
@@ -166,10 +175,10 @@ def feature_importance(data: ReportData) -> Figure | None:
             fontsize=8,
             color=MUTED,
         )
-    axes.set_yticks(places, [clean(feature_label(name, data.step), 48) for name in top["name"]])
+    axes.set_yticks(places, [clean(feature_label(name, weekly=data.weekly), 48) for name in top["name"]])
     axes.tick_params(axis="y", colors=INK)
     axes.set_ylim(len(top) - 0.4, -0.6)
     axes.set_xlim(0, 1.1 * strengths.max())
-    value_axis(axes, "x", "Share of the importance of all features", share=True)
+    value_axis(axes, "x", _("Share of the importance of all features"), share=True)
     axes.spines["left"].set_color(PALE)
     return figure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from salesml_assets.language import _
 from salesml_assets.reporting.data import ReportData
 from salesml_assets.reporting.formats import number, percent, sentence
 from salesml_assets.reporting.style import INK, MUTED, ORANGE, new_figure, styled
@@ -22,10 +23,10 @@ def quarantine_reasons(data: ReportData) -> Figure | None:
     delivered = data.quality.get("delivered", 0)
     figure = new_figure(11, 0.35 + 0.26 * len(reasons))
     axes = figure.subplots()
-    counts = [count for _, count in reasons]
+    counts = [count for __, count in reasons]
     axes.barh(range(len(reasons)), counts, height=0.7, color=ORANGE)
     for place, count in enumerate(counts):
-        share = f"  ({percent(count / delivered, 2)} of rows)" if delivered else ""
+        share = "  (" + _("{share} of rows", share=percent(count / delivered, 2)) + ")" if delivered else ""
         axes.annotate(
             f"{number(count)}{share}",
             (count, place),
@@ -35,7 +36,7 @@ def quarantine_reasons(data: ReportData) -> Figure | None:
             fontsize=8,
             color=MUTED,
         )
-    axes.set_yticks(range(len(reasons)), [clean(sentence(name), 40) for name, _ in reasons])
+    axes.set_yticks(range(len(reasons)), [clean(sentence(name), 40) for name, __ in reasons])
     axes.tick_params(axis="y", colors=INK)
     axes.set_ylim(len(reasons) - 0.4, -0.6)
     axes.set_xlim(0, 1.25 * max(counts))

@@ -12,12 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from salesml_assets.language import _
 from salesml_assets.reporting.data import ReportData
 from salesml_assets.reporting.formats import percent
 from salesml_assets.reporting.style import (
     BAND80,
     BAND95,
     BLUE,
+    DASHED,
     INK,
     MUTED,
     ORANGE,
@@ -30,7 +32,7 @@ from salesml_assets.reporting.style import (
 from salesml_assets.text import clean
 
 PAST80 = "#f6d9c4"
-BANDS = (("lo95", "hi95", BAND95, "95% interval"), ("lo80", "hi80", BAND80, "80% interval"))
+BANDS = (("lo95", "hi95", BAND95, 0.95), ("lo80", "hi80", BAND80, 0.8))
 SHOWN_STEPS = 160
 SERIES_OF_A_KIND = 4
 
@@ -51,12 +53,12 @@ def total_over_time(data: ReportData) -> Figure | None:
     axes = figure.subplots()
     axes.plot(actual["ds"], actual["y"], color=INK, linewidth=1.3)
     backtest = trading(data.total_backtest)
-    for _, fold in backtest.groupby("fold", sort=True):
-        axes.plot(fold["ds"], fold["yhat"], color=ORANGE, linewidth=1.5)
+    for __, fold in backtest.groupby("fold", sort=True):
+        axes.plot(fold["ds"], fold["yhat"], color=ORANGE, linewidth=1.5, linestyle=DASHED)
     future = trading(data.total_future)
     _forecast(axes, future)
     _finish(axes, actual, future, month="%b %Y")
-    value_axis(axes, "y", f"{data.unit.capitalize()} per {data.step}")
+    value_axis(axes, "y", _("{unit} per {step}", unit=data.unit.capitalize(), step=data.step))
     axes.margins(x=0.01)
     _legend(axes, backtest, future)
     return figure
@@ -68,7 +70,10 @@ def series_small_multiples(data: ReportData) -> Figure | None:
     known = set(data.series_history["unique_id"])
     columns = [
         (title, frame[frame["unique_id"].isin(known)].head(SERIES_OF_A_KIND).to_dict("records"))
-        for title, frame in (("lowest error", data.best_series), ("highest error", data.worst_series))
+        for title, frame in (
+            (_("lowest error"), data.best_series),
+            (_("highest error"), data.worst_series),
+        )
     ]
     columns = [(title, rows) for title, rows in columns if rows]
     if not columns:
@@ -95,7 +100,7 @@ def _one_series(axes: Axes, data: ReportData, row: dict[Hashable, Any], kind: st
     axes.plot(history["ds"], history["y"], color=INK, linewidth=0.9)
     if {"lo80", "hi80"} <= set(backtest):
         axes.fill_between(backtest["ds"], backtest["lo80"], backtest["hi80"], color=PAST80, linewidth=0)
-    axes.plot(backtest["ds"], backtest["yhat"], color=ORANGE, linewidth=1.3)
+    axes.plot(backtest["ds"], backtest["yhat"], color=ORANGE, linewidth=1.3, linestyle=DASHED)
     _forecast(axes, future)
     _finish(axes, history, future, ticks=6)
     _limit_height(axes, history, backtest, future)
@@ -108,7 +113,7 @@ def _one_series(axes: Axes, data: ReportData, row: dict[Hashable, Any], kind: st
 
 
 def _forecast(axes: Axes, future: pd.DataFrame) -> None:
-    for low, high, colour, _ in BANDS:
+    for low, high, colour, __ in BANDS:
         if {low, high} <= set(future):
             axes.fill_between(
                 future["ds"], future[low].astype(float), future[high].astype(float), color=colour, linewidth=0
@@ -140,16 +145,16 @@ def _limit_height(axes: Axes, history: pd.DataFrame, backtest: pd.DataFrame, fut
 
 
 def _legend(where: Axes | Figure, backtest: pd.DataFrame, future: pd.DataFrame) -> None:
-    handles: list[Line2D | Patch] = [Line2D([], [], color=INK, linewidth=1.3, label="Sold")]
+    handles: list[Line2D | Patch] = [Line2D([], [], color=INK, linewidth=1.3, label=_("Sold"))]
     if not backtest.empty:
-        handles.append(Line2D([], [], color=ORANGE, linewidth=1.5, label="Backtest forecast"))
+        handles.append(Line2D([], [], color=ORANGE, linewidth=1.5, linestyle=DASHED, label=_("Backtest forecast")))
         if isinstance(where, Figure) and {"lo80", "hi80"} <= set(backtest):
-            handles.append(Patch(color=PAST80, label="its 80% interval"))
+            handles.append(Patch(color=PAST80, label=_("its {level} interval", level=percent(0.8, 0))))
     if not future.empty:
-        handles.append(Line2D([], [], color=BLUE, linewidth=2, label="Forecast"))
+        handles.append(Line2D([], [], color=BLUE, linewidth=2, label=_("Forecast")))
         handles += [
-            Patch(color=colour, label=label)
-            for low, high, colour, label in reversed(BANDS)
+            Patch(color=colour, label=_("{level} interval", level=percent(level, 0)))
+            for low, high, colour, level in reversed(BANDS)
             if {low, high} <= set(future)
         ]
     if isinstance(where, Figure):
