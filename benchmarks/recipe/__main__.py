@@ -17,6 +17,7 @@ from benchmarks.recipe.sets import SETS, SalesSet
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.algorithms import ALGORITHMS
 from salesml_assets.forecasting.algorithms.base import Engines
+from salesml_assets.forecasting.business import Costs
 from salesml_assets.forecasting.calendar_regression import knots as regression_knots
 from salesml_assets.forecasting.features import FeatureSpec, add_features, feature_spec
 from salesml_assets.forecasting.folds import Fold, rolling_folds
@@ -130,7 +131,7 @@ def measure(
             pieces = sums.group_by(
                 "unique_id", "fold", "horizon_bucket", "category", "volume_class", maintain_order=True
             ).agg(pl.exclude("naive_mse").sum(), pl.col("naive_mse").max())
-            metrics = metrics_by({algorithm: segment_sums(pieces)})
+            metrics = metrics_by({algorithm: segment_sums(Costs().added(pieces))})
             wide = metrics[metrics["dimension"] == "fold"].pivot(index="segment", columns="metric", values="value")
             for fold, line in wide.iterrows():
                 found = {metric: float(line[metric]) for metric in ("wape", "rmsse", "bias")}

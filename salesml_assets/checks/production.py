@@ -9,6 +9,7 @@ import polars as pl
 
 from salesml_assets.checks.base import WARN, Finding, table_checks, unique_finding
 from salesml_assets.config.settings import Settings
+from salesml_assets.forecasting.intervals import BOUNDS, LEVELS, ORDER_QUANTITY
 from salesml_assets.forecasting.versions import all_versions
 from salesml_assets.lake.aggregate import Partial, added_up, latest_day
 from salesml_assets.lake.store import Lakehouse
@@ -17,7 +18,8 @@ from salesml_assets.names import FORECASTS, PRODUCTION_MODEL, SALES_SERIES, SHOR
 OF_FORECASTS = {
     "unique_keys": "One row per series and step.",
     "complete": "Every series has a forecast for every step of the horizon.",
-    "ordered_intervals": "Bounds stand in order around the forecast, none negative where sales cannot be.",
+    "ordered_intervals": "Bounds and order quantity stand in order around the forecast, none negative where sales "
+    "cannot be.",
     "plausible": "The total forecast is of the size of recent sales.",
 }
 BLOCKING = ("unique_keys", "complete", "ordered_intervals")
@@ -65,7 +67,8 @@ def measure_forecasts(lake: Lakehouse, settings: Settings, *, table: str) -> Ite
     yield unique_finding(lake, table, ["unique_id", "ds"])
     horizon = settings.forecast.horizon
     bounds = ["lo95", "lo80", "yhat", "hi80", "hi95"]
-    ordered = pl.all_horizontal(pl.col(low) <= pl.col(high) for low, high in itertools.pairwise(bounds))
+    pairs = [*itertools.pairwise(bounds), *_around_order(lake, table, settings)]
+    ordered = pl.all_horizontal(pl.col(low) <= pl.col(high) for low, high in pairs)
     counts = {
         "rows": pl.len(),
         "bad": (~ordered).sum(),
@@ -73,7 +76,8 @@ def measure_forecasts(lake: Lakehouse, settings: Settings, *, table: str) -> Ite
         "fallback": pl.col("model").is_in(SHORT_SERIES).sum(),
         "total": pl.col("yhat").sum(),
     }
-    found = added_up(lake.batches(table, [*bounds, "model"]), counts)
+    columns = [*dict.fromkeys(name for pair in pairs for name in pair), "model"]
+    found = added_up(lake.batches(table, columns), counts)
     rows, bad, low, fallback, total = found.values()
     series, steps = _series_and_steps(lake)
     wanted = series * horizon
@@ -99,6 +103,18 @@ def measure_forecasts(lake: Lakehouse, settings: Settings, *, table: str) -> Ite
         WARN,
         f"the total forecast is {ratio:.2f} times the sales of as many steps before",
     )
+
+
+def _around_order(lake: Lakehouse, table: str, settings: Settings) -> list[tuple[str, str]]:
+    """Which bounds the quantity to order has to respect: by its service level, where costs are set."""
+    level = settings.orders.service_level
+    if level is None or ORDER_QUANTITY not in lake.columns(table):
+        return []
+    pairs = []
+    for nominal, low, high in zip(LEVELS, BOUNDS[::2], BOUNDS[1::2], strict=True):
+        pairs += [(low, ORDER_QUANTITY)] if level >= (1 - nominal) / 2 else []
+        pairs += [(ORDER_QUANTITY, high)] if level <= (1 + nominal) / 2 else []
+    return pairs
 
 
 def _series_and_steps(lake: Lakehouse) -> tuple[int, pl.DataFrame]:

@@ -46,7 +46,12 @@ def headline_cards(data: ReportData) -> list[Card]:
         worse = reduction < 0
         note = f"{'above' if worse else 'below'} the baseline, {baseline.lower()}"
         cards.append(Card("Error increase" if worse else "Error reduction", percent(abs(reduction) / 100), note))
-    if is_number(error := business.get("error_value")):
+    if data.has_costs and is_number(cost := business.get("cost")):
+        baseline_cost = business.get("baseline_cost")
+        against = is_number(baseline_cost) and data.winner != data.baseline
+        note = f"{_less(cost, baseline_cost)} than the baseline" if against else ""  # type: ignore[arg-type]
+        cards.append(Card(f"Cost of the errors, {plural(data.horizon, data.step)}", amount(cost), note))
+    elif is_number(error := business.get("error_value")):
         sold, saved, is_money = business.get("sold"), business.get("saved"), business.get("is_money", True)
         parts = [f"of {amount(sold)} {'sold' if is_money else 'units sold'}"] if is_number(sold) else []
         if data.winner != data.baseline and is_number(saved):
@@ -150,9 +155,93 @@ def covered(data: ReportData) -> str | None:
     parts = [
         f"{number(100 * row['coverage'])} inside the {percent(row['level'], 0)} interval"
         for row in rows.to_dict("records")
-        if is_number(row["coverage"])
+        if is_number(row["coverage"]) and is_number(row["level"])
     ]
-    return f"Of 100 actual values in the backtests, {' and '.join(parts)}." if parts else None
+    parts += [
+        f"{number(100 * row['coverage'])} at or below the quantity to order, which should suffice at least "
+        f"{number(100 * data.service_level)} times"
+        for row in rows.to_dict("records")
+        if is_number(row["coverage"]) and not is_number(row["level"])
+    ]
+    return f"Of 100 actual values in the backtests, {enumerated(parts)}." if parts else None
+
+
+def enumerated(parts: list[str]) -> str:
+    """A list in words.
+
+    >>> enumerated(["a"]), enumerated(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    return " and ".join([*([", ".join(parts[:-1])] if len(parts) > 1 else []), *parts[-1:]])
+
+
+def worth(data: ReportData) -> str | None:
+    """What the errors cost, and on what assumption."""
+    business = data.business
+    cost, baseline, champion = (business.get(name) for name in ("cost", "baseline_cost", "champion_cost"))
+    if not is_number(cost):
+        return None
+    text = f"In {plural(data.horizon, data.step)} the errors of {algorithm_label(data.winner)} cost {amount(cost)}"
+    against = []
+    if data.winner != data.baseline and is_number(baseline):
+        against.append(f"{_less(cost, baseline)} than those of the {algorithm_label(data.baseline).lower()}")
+    if data.decision.get("promoted") and is_number(champion):
+        against.append(f"{_less(cost, champion)} than those of the model before")
+    if against:
+        text += f", {' and '.join(against)}"
+    under, over = business.get("cost_under", 1.0), business.get("cost_over", 1.0)
+    is_money = business.get("is_money", True)
+    if data.has_costs:
+        each_costs = [f"{percent(cost, 0)} of its price" if is_money else amount(cost) for cost in (under, over)]
+        return f"{text}. Assumed: a unit too few costs {each_costs[0]}, a unit too many {each_costs[1]}."
+    each = "its full price" if is_money else "one unit"
+    return (
+        f"{text}. Assumed: each unit too few or too many costs {each}; what it costs in truth is set by "
+        "orders.cost_under and orders.cost_over."
+    )
+
+
+def _less(value: float, other: float) -> str:
+    return f"{amount(abs(other - value))} {'less' if value <= other else 'more'}"
+
+
+def replayed(data: ReportData) -> str | None:
+    """How available the goods would have been by these forecasts, and with how much stock."""
+    known = data.orders
+    own = known[(known["algorithm"] == data.winner) & (known["service_level"] == data.service_level)]
+    if own.empty or not is_number(rate := own["fill_rate"].iloc[0]) or not is_number(cover := own["cover"].iloc[0]):
+        return None
+    text = (
+        f"Ordered every {plural(data.review, data.step) if data.review > 1 else data.step}, delivered "
+        f"{plural(data.lead_time, data.step)} later, and with safety for {percent(data.service_level, 0)} of the "
+        "orders, "
+        f"{algorithm_label(data.winner)} would have served {percent(rate)} of the demand with stock for "
+        f"{number(cover, 1)} {data.steps}."
+    )
+    needed = cover_for(known[known["algorithm"] == data.baseline], rate)
+    if data.winner != data.baseline and needed is not None:
+        word = "more" if needed >= cover else "less"
+        share = percent(abs(needed / cover - 1), 0) if cover > 0 else DASH
+        name = algorithm_label(data.baseline).lower()
+        text += (
+            f" For the same availability the {name} needs stock for {number(needed, 1)} {data.steps}, {share} {word}."
+        )
+    return text
+
+
+def cover_for(orders: pd.DataFrame, fill_rate: float) -> float | None:
+    """The stock with which one algorithm reaches a fill rate; None outside of what was replayed.
+
+    Args:
+        orders: Rows of one algorithm of the replay.
+        fill_rate: The share of the demand that is served.
+    """
+    ordered = orders.dropna(subset=["fill_rate", "cover"]).sort_values("service_level")
+    rates = ordered["fill_rate"].to_numpy(dtype=float)
+    if rates.size == 0 or not rates.min() <= fill_rate <= rates.max():
+        return None
+    order = np.argsort(rates, kind="stable")
+    return float(np.interp(fill_rate, rates[order], ordered["cover"].to_numpy(dtype=float)[order]))
 
 
 def came_true(data: ReportData) -> str | None:

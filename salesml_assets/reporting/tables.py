@@ -139,7 +139,8 @@ def coverage_table(data: ReportData) -> Table | None:
     known = data.coverage
     if known.empty:
         return None
-    levels = sorted(known["level"].unique())
+    levels = sorted(known["level"].dropna().unique())
+    has_orders = bool(known["level"].isna().any())
     names = {
         "total": "All",
         "fold": "Backtest period",
@@ -154,14 +155,70 @@ def coverage_table(data: ReportData) -> Table | None:
             values = part[segments == segment]
             by_level = dict(zip(values["level"], values["coverage"], strict=True))
             label = name if dimension == "total" else f"{name} {clean(segment, 40)}"
-            rows.append([label, *[percent(by_level.get(level)) for level in levels]])
+            ordered = values["coverage"][values["level"].isna()].tolist()
+            cells = [percent(by_level.get(level)) for level in levels]
+            rows.append([label, *cells, *([percent(ordered[0] if ordered else None)] if has_orders else [])])
     if not rows:
         return None
     return Table(
-        "Share of actual values inside the intervals",
-        ["Part", *[f"{percent(level, 0)} interval" for level in levels]],
+        "Share of actual values inside the intervals" + (", and at or below the order quantity" if has_orders else ""),
+        [
+            "Part",
+            *[f"{percent(level, 0)} interval" for level in levels],
+            *([f"Order for {percent(data.service_level, 0)}"] if has_orders else []),
+        ],
         rows,
     )
+
+
+def costs_table(data: ReportData) -> Table | None:
+    """Cost of the errors of one horizon: of the winner, the baseline and the model before, in total and by category."""
+    total, categories = data.by_segment("cost", "total"), data.by_segment("cost", "category")
+    if data.winner not in total.index:
+        return None
+    names = [data.winner, data.baseline, data.decision.get("champion")]
+    shown = [name for name in dict.fromkeys(names) if name in total.index]
+    parts = [("All", total[total.columns[0]])]
+    if not categories.empty:
+        own_costs = categories.loc[data.winner].astype(float)
+        largest = sorted(categories.columns, key=lambda name: (-own_costs[name], name))
+        parts += [(clean(name or "(none)", 60), categories[name]) for name in largest[:TOP_SEGMENTS]]
+    against = data.baseline in shown and data.baseline != data.winner
+    rows = []
+    for label, costs in parts:
+        cells = [label, *[amount(costs.get(name)) for name in shown]]
+        if against:
+            own, baseline = costs[data.winner], costs[data.baseline]
+            cells.append(percent(own / baseline - 1, 0, sign=True) if baseline > 0 else DASH)
+        rows.append(cells)
+    header = ["Category", *[str(algorithm_label(str(name))) for name in shown]]
+    header += [f"Against {algorithm_label(data.baseline).lower()}"] if against else []
+    more = f" (the {TOP_SEGMENTS} costliest of {categories.shape[1]})" if categories.shape[1] > TOP_SEGMENTS else ""
+    span = f"{data.horizon} {data.steps if data.horizon > 1 else data.step}"
+    return Table(f"Cost of the errors in {span}, by category{more}", header, rows, 0)
+
+
+def orders_table(data: ReportData) -> Table | None:
+    """Availability and stock by the service level of the orders, for the winner, the baseline and the model before."""
+    known = data.orders
+    if known.empty:
+        return None
+    names = list(dict.fromkeys(known["algorithm"]))
+    levels = sorted(known["service_level"].unique())
+    cells = {(row["algorithm"], row["service_level"]): row for row in known.to_dict("records")}
+    rows = []
+    for level in levels:
+        row = [percent(level, 0 if round(100 * level, 6) == round(100 * level) else 1)]
+        for name in names:
+            found = cells.get((name, level), {})
+            row += [percent(found.get("fill_rate")), number(found.get("cover"), 1)]
+        rows.append(row)
+    header = ["Safety for"]
+    for name in names:
+        label = algorithm_label(str(name))
+        header += [f"{label}: demand served", f"{label}: stock, {data.steps}"]
+    marked = levels.index(data.service_level) if data.service_level in levels else None
+    return Table("Availability and stock in the replay", header, rows, marked)
 
 
 def realised_table(data: ReportData) -> Table | None:

@@ -18,12 +18,14 @@ from salesml_assets.reporting.figures.drivers import (
     partial_dependence,
 )
 from salesml_assets.reporting.figures.fit import feature_importance, predicted_against_actual, residual_histogram
+from salesml_assets.reporting.figures.orders import availability_and_stock
 from salesml_assets.reporting.figures.quality import quarantine_reasons
 from salesml_assets.reporting.figures.timelines import series_small_multiples, total_over_time
 
 __all__ = [
     "Picture",
     "ab_test",
+    "availability_and_stock",
     "effects_by_value",
     "error_by_fold",
     "error_by_horizon",
@@ -63,6 +65,7 @@ _PICTURES: dict[str, tuple[str, Callable[[ReportData], Figure | None], _Reading]
     "error_by_fold": ("Error by backtest period", error_by_fold, readings.over_folds),
     "predicted_against_actual": ("Forecast against actual", predicted_against_actual, readings.typical_error),
     "residual_histogram": ("Distribution of errors", residual_histogram, readings.typical_error),
+    "availability_and_stock": ("Availability and the stock that it takes", availability_and_stock, readings.replayed),
     "feature_importance": ("What the forecast looks at", feature_importance, readings.driven_by),
     "group_influence": ("What moves the forecasts", group_influence, readings.moved_by),
     "effects_by_value": ("What a weekday, a month or a plan adds", effects_by_value, readings.effects_text),
