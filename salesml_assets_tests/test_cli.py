@@ -333,6 +333,15 @@ def test_forecasts_are_exported_in_order(salesml, project, name):
     assert [file.name for file in (project / name).parent.iterdir() if file.name.startswith(".out")] == []
 
 
+def test_quantities_to_order_are_exported_where_costs_made_them(salesml, project):
+    (project / "salesml.yaml").write_text("lake: {root: lake}\nforecast: {series: [product, store]}")
+    write_deltalake(project / "lake" / "forecasts", FORECASTS.append_column("order_quantity", [[4.0, 3.0, 2.0]]))
+    assert salesml("export", "forecasts", "out.csv")[0] == 0
+    table = pd.read_csv(project / "out.csv")
+    assert list(table.columns) == [*EXPORTED[:10], "order_quantity", *EXPORTED[10:]]
+    assert table["order_quantity"].tolist() == [2.0, 3.0, 4.0]
+
+
 def test_an_export_without_forecasts_or_format_says_so(salesml, project):
     (project / "salesml.yaml").write_text("lake: {root: lake}")
     outcome = salesml("export", "forecasts", "out.parquet")

@@ -83,7 +83,7 @@ def production_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         kinds={"polars", "deltalake"},
         io_manager_key="lake",
         deps=[PANEL, PRODUCTION_MODEL],
-        description="Every series over the whole horizon, with 80 % and 95 % intervals.",
+        description="Every series over the whole horizon, with 80 % and 95 % intervals and, by costs, what to order.",
     )
     def forecasts(
         context: dg.AssetExecutionContext, tables: Lake, training: Training, files: FileStore
@@ -121,7 +121,8 @@ def forecast_by(version: "Version", training: Training, files: FileStore, settin
         bundle = read_version(files, version)
     except BundleError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
-    return training.apply(partial(forecast, bundle), FUTURE, settings, run_id)
+    made = partial(forecast, bundle, service_level=settings.orders.service_level)
+    return training.apply(made, FUTURE, settings, run_id)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Checks of the production model and of its forecasts."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import dagster as dg
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from salesml_assets.checks.base import WARN, Finding, table_checks, unique_finding
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.hierarchy import SERIES
+from salesml_assets.forecasting.intervals import BOUNDS, LEVELS, ORDER_QUANTITY
 from salesml_assets.forecasting.versions import all_versions
 from salesml_assets.lake.aggregate import Partial, added_up, latest_day
 from salesml_assets.lake.store import Lakehouse
@@ -19,7 +20,8 @@ from salesml_assets.names import FORECASTS, HIERARCHY_FORECASTS, PRODUCTION_MODE
 OF_FORECASTS = {
     "unique_keys": "One row per series and step.",
     "complete": "Every series has a forecast for every step of the horizon.",
-    "ordered_intervals": "Bounds stand in order around the forecast, none negative where sales cannot be.",
+    "ordered_intervals": "Bounds and order quantity stand in order around the forecast, none negative where sales "
+    "cannot be.",
     "plausible": "The total forecast is of the size of recent sales.",
 }
 BLOCKING = ("unique_keys", "complete", "ordered_intervals")
@@ -77,14 +79,16 @@ def measure_forecasts(lake: Lakehouse, settings: Settings, *, table: str) -> Ite
     """Keys, completeness, order of the bounds, size."""
     yield unique_finding(lake, table, ["unique_id", "ds"])
     horizon = settings.forecast.horizon
+    pairs = [*itertools.pairwise(BOUNDS_IN_ORDER), *_around_order(lake, table, settings)]
     counts = {
         "rows": pl.len(),
-        "bad": (~_in_order()).sum(),
+        "bad": (~_in_order(pairs)).sum(),
         "low": (pl.col("lo95") < 0).sum(),
         "fallback": pl.col("model").is_in(SHORT_SERIES).sum(),
         "total": pl.col("yhat").sum(),
     }
-    found = added_up(lake.batches(table, [*BOUNDS_IN_ORDER, "model"]), counts)
+    columns = [*dict.fromkeys(name for pair in pairs for name in pair), "model"]
+    found = added_up(lake.batches(table, columns), counts)
     rows, bad, low, fallback, total = found.values()
     series, steps = _series_and_steps(lake)
     wanted = series * horizon
@@ -106,9 +110,8 @@ def measure_forecasts(lake: Lakehouse, settings: Settings, *, table: str) -> Ite
     )
 
 
-def _in_order() -> pl.Expr:
-    """Whether the bounds of a row stand in order; a missing one does not."""
-    pairs = itertools.pairwise(BOUNDS_IN_ORDER)
+def _in_order(pairs: Iterable[tuple[str, str]]) -> pl.Expr:
+    """Whether the values of each pair of a row stand in order; a missing one does not."""
     return pl.all_horizontal(pl.col(low) <= pl.col(high) for low, high in pairs).fill_null(False)
 
 
@@ -150,7 +153,19 @@ def measure_totals(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
         description="totals differ from the forecasts of the series",
     )
     below = totals.select((pl.col("lo95") < 0).sum()).item() if settings.forecast.non_negative else 0
-    yield _ordered(totals.select((~_in_order()).sum()).item(), below)
+    yield _ordered(totals.select((~_in_order(itertools.pairwise(BOUNDS_IN_ORDER))).sum()).item(), below)
+
+
+def _around_order(lake: Lakehouse, table: str, settings: Settings) -> list[tuple[str, str]]:
+    """Which bounds the quantity to order has to respect: by its service level, where costs are set."""
+    level = settings.orders.service_level
+    if level is None or ORDER_QUANTITY not in lake.columns(table):
+        return []
+    pairs = []
+    for nominal, low, high in zip(LEVELS, BOUNDS[::2], BOUNDS[1::2], strict=True):
+        pairs += [(low, ORDER_QUANTITY)] if level >= (1 - nominal) / 2 else []
+        pairs += [(ORDER_QUANTITY, high)] if level <= (1 + nominal) / 2 else []
+    return pairs
 
 
 def _series_and_steps(lake: Lakehouse) -> tuple[int, pl.DataFrame]:

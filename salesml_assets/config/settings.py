@@ -281,11 +281,49 @@ class PromotionSettings(Section):
     )
     metric: Literal["wape", "rmsse", "cost"] = Field(
         "wape",
-        description="Error that decides: WAPE; rmsse (mean squared scaled error, its square); or cost (cost_under for "
-        "each unit that is forecast too few, cost_over for each too many, per unit sold).",
+        description="Error that decides: WAPE; rmsse (mean squared scaled error, its square); or cost "
+        "(orders.cost_under for each unit forecast too few, orders.cost_over for each too many, per unit sold).",
     )
-    cost_under: float = Field(1.0, gt=0, description="Cost of a unit that is forecast too few: a lost sale.")
-    cost_over: float = Field(1.0, gt=0, description="Cost of a unit that is forecast too many: waste, stock.")
+
+
+class OrderSettings(Section):
+    """What too few and too many units cost, and when orders are placed."""
+
+    cost_under: float | None = Field(
+        None,
+        gt=0,
+        description="Cost of a unit too few (a lost sale) as a share of its price; where no prices are known, per "
+        "unit. With cost_over it gives the service level of order_quantity: cost_under / (cost_under + cost_over).",
+    )
+    cost_over: float | None = Field(
+        None, gt=0, description="Cost of a unit too many (waste, capital) as a share of its price, else per unit."
+    )
+    lead_time: int = Field(
+        1, ge=0, le=366, description="Steps from an order to its delivery, for the replay of orders."
+    )
+    review: int | None = Field(
+        None, ge=1, le=366, description="Steps between two orders, for the replay of orders; default: a week."
+    )
+
+    @model_validator(mode="after")
+    def _both_costs(self) -> OrderSettings:
+        if (self.cost_under is None) != (self.cost_over is None):
+            raise ValueError(
+                "set both cost_under and cost_over, or neither: only together do they say how much to order"
+            )
+        return self
+
+    @property
+    def service_level(self) -> float | None:
+        """The newsvendor quantile: the probability with which an order should suffice; None without costs."""
+        if self.cost_under is None or self.cost_over is None:
+            return None
+        return round(self.cost_under / (self.cost_under + self.cost_over), 10)
+
+    @property
+    def costs(self) -> tuple[float, float]:
+        """Cost of a unit too few and of one too many; its price for each, where no costs are set."""
+        return self.cost_under or 1.0, self.cost_over or 1.0
 
 
 class ABTestSettings(Section):
@@ -490,6 +528,7 @@ class Settings(BaseSettings):
     forecast: ForecastSettings = Field(default_factory=ForecastSettings, description="Target, series and horizon.")
     training: TrainingSettings = Field(default_factory=TrainingSettings, description="Tuning and backtests.")
     promotion: PromotionSettings = Field(default_factory=PromotionSettings, description="The promotion rule.")
+    orders: OrderSettings = Field(default_factory=OrderSettings, description="Costs and rhythm of orders.")
     ab_test: ABTestSettings = Field(default_factory=ABTestSettings, description="The A/B test of a challenger.")
     checks: CheckSettings = Field(default_factory=CheckSettings, description="Bounds of the asset checks.")
     lake: LakeSettings = Field(default_factory=LakeSettings, description="Location of the tables.")
@@ -524,6 +563,12 @@ class Settings(BaseSettings):
                 f"lake.root: {self.lake.root!r} is a local folder, but spark.master is {self.spark.master!r}: the "
                 "executors would write to their own disks. Set lake.root to an address that all of them reach (s3a://...)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _cost_needs_costs(self) -> Settings:
+        if self.promotion.metric == "cost" and self.orders.service_level is None:
+            raise ValueError("promotion.metric: cost needs orders.cost_under and orders.cost_over")
         return self
 
     @property

@@ -163,7 +163,8 @@ METRICS = (
     ),
     Metric(
         MODEL_COMPARISON, "gauge", "salesml_production_model_coverage_ratio",
-        "Share of the backtest's actual values inside its intervals, by their level in percent.", ("level",),
+        "Share of the backtest's actual values inside its intervals, by their level in percent; order: at or below "
+        "order_quantity, where costs are set.", ("level",),
     ),
     Metric(
         MODEL_COMPARISON, "gauge", "salesml_backtest_wape_ratio", "WAPE of the algorithm in the latest comparison.",
@@ -172,6 +173,20 @@ METRICS = (
     Metric(
         MODEL_COMPARISON, "gauge", "salesml_backtest_change_ratio",
         "Change of the algorithm's forecasts for the same day from one weekly origin to the next.", ("algorithm",),
+    ),
+    Metric(
+        MODEL_COMPARISON, "gauge", "salesml_backtest_error_cost",
+        "Cost of the algorithm's errors in one horizon, by the settings orders.cost_under and orders.cost_over.",
+        ("algorithm",),
+    ),
+    Metric(
+        MODEL_COMPARISON, "gauge", "salesml_replay_fill_ratio",
+        "Share of the demand that the replay of orders served; of the winner, the seasonal naive and the model before.",
+        ("algorithm",),
+    ),
+    Metric(
+        MODEL_COMPARISON, "gauge", "salesml_replay_stock_steps",
+        "Mean stock in the replay of orders, in days or weeks of demand.", ("algorithm",),
     ),
     Metric(
         DRIFT_REPORT, "gauge", "salesml_drift_tests", "Tests in the latest evaluation of drift.", ("kind",)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from salesml_assets.exporter.families import Families
 from salesml_assets.exporter.tables import CachedTable, business_now, unix_seconds
+from salesml_assets.forecasting.metrics import COST
 from salesml_assets.forecasting.stability import CHANGE
 from salesml_assets.names import MODEL_COMPARISON, PRODUCTION_MODEL
 
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
 
 MODEL_COLUMNS = ("version", "algorithm", "cutoff", "trained_at", "decision")
 METRIC_COLUMNS = ("algorithm", "dimension", "segment", "metric", "value")
-COVERAGES = ("coverage80", "coverage95")
+COVERAGES = ("coverage80", "coverage95", "coverage_order")
+# Totals of each algorithm that are passed on as they are.
+TOTALS = {
+    CHANGE: "salesml_backtest_change_ratio",
+    COST: "salesml_backtest_error_cost",
+    "fill_rate": "salesml_replay_fill_ratio",
+    "stock_cover": "salesml_replay_stock_steps",
+}
 
 
 class ModelReader:
@@ -50,25 +58,25 @@ class ModelReader:
 
 
 class ComparisonReader:
-    """Reads WAPE and stability of the algorithms in the latest comparison, and the coverage of the winner's intervals.
+    """Reads error, its cost and stability of the algorithms in the latest comparison, and the winner's coverage.
 
     Args:
         lake: The lake.
     """
 
     def __init__(self, lake: Lakehouse) -> None:
-        kinds = ["wape", CHANGE, *COVERAGES]
+        kinds = ["wape", *TOTALS, *COVERAGES]
         self._table = CachedTable(lake, MODEL_COMPARISON, METRIC_COLUMNS, [("metric", "in", kinds)])
         self._models = CachedTable(lake, PRODUCTION_MODEL, MODEL_COLUMNS)
 
     def read(self, families: Families) -> None:
-        """WAPE and change of each algorithm; WAPE by horizon and coverage of the production model."""
+        """Totals of each algorithm; WAPE by horizon and coverage of the production model."""
         rows = self._table.present_rows(families)
         if rows is None:
             return
-        changes = rows[(rows["metric"] == CHANGE) & (rows["dimension"] == "total")]
-        for row in changes.to_dict("records"):
-            families.add("salesml_backtest_change_ratio", row["value"], algorithm=row["algorithm"])
+        totals = rows[rows["metric"].isin(TOTALS) & (rows["dimension"] == "total")].dropna(subset="value")
+        for row in totals.to_dict("records"):
+            families.add(TOTALS[row["metric"]], row["value"], algorithm=row["algorithm"])
         wapes = rows[rows["metric"] == "wape"]
         for row in wapes[wapes["dimension"] == "total"].to_dict("records"):
             families.add("salesml_backtest_wape_ratio", row["value"], algorithm=row["algorithm"])
@@ -83,7 +91,7 @@ class ComparisonReader:
             families.add("salesml_production_model_backtest_wape_ratio", row["value"], horizon_bucket=row["segment"])
         covered = rows[(rows["dimension"] == "total") & (rows["algorithm"] == name) & rows["metric"].isin(COVERAGES)]
         for row in covered.to_dict("records"):
-            level = row["metric"].removeprefix("coverage")
+            level = row["metric"].removeprefix("coverage").removeprefix("_")
             families.add("salesml_production_model_coverage_ratio", row["value"], level=level)
 
 

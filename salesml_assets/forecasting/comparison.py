@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import pandas as pd
@@ -13,7 +13,7 @@ import polars as pl
 
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.batches import Batches
-from salesml_assets.forecasting.business import Business, business_reading, valued_sums
+from salesml_assets.forecasting.business import Business, Costs, business_reading, valued_sums
 from salesml_assets.forecasting.errors import (
     best_and_worst_series,
     daily_sums,
@@ -24,15 +24,20 @@ from salesml_assets.forecasting.errors import (
     scored_folds,
 )
 from salesml_assets.forecasting.intervals import coverage_metrics, cross_fold_coverage
-from salesml_assets.forecasting.metrics import DIMENSIONS, metrics_by, sorted_long
+from salesml_assets.forecasting.metrics import DIMENSIONS, metrics_by, sorted_long, total
+from salesml_assets.forecasting.order_replay import DEFAULT_LEVEL, ORDER_COLUMNS, Policy, order_metrics, replay_orders
 from salesml_assets.forecasting.promotion import BASELINE, Decision, decide
 from salesml_assets.forecasting.recipe import Recipe
 from salesml_assets.forecasting.scan import Scan, scan
 
 # The champion's recipe where its parameters are not those that the same algorithm was just tuned to.
 CHAMPION = "champion"
-JSON_METRICS = ("rmse", "mae", "r2", "wape", "bias", "rmsse", "coverage80", "coverage95", "change")
-TABLE_METRICS = ("wape", "rmse", "mae", "r2", "bias", "rmsse", "coverage80", "coverage95", "change")
+JSON_METRICS = (
+    "rmse", "mae", "r2", "wape", "bias", "rmsse", "cost", "coverage80", "coverage95", "coverage_order", "change",
+)  # fmt: skip
+TABLE_METRICS = (
+    "wape", "rmse", "mae", "r2", "bias", "rmsse", "cost", "coverage80", "coverage95", "coverage_order", "change",
+)  # fmt: skip
 DATES = ("ds", "origin", "first", "last")
 Run = Mapping[str, Any]
 
@@ -42,8 +47,8 @@ class Comparison:
     """The result of comparing the algorithms.
 
     Attributes:
-        metrics: Long table: `algorithm, dimension, segment, metric, value`; `coverage80`, `coverage95`
-            and `change` included.
+        metrics: Long table: `algorithm, dimension, segment, metric, value`; `coverage80`, `coverage95`, `change` and,
+            where costs are set, `coverage_order` included; of the replay `fill_rate` and `stock_cover` in total.
         coverage: `algorithm, dimension, segment, level, coverage, width, rows` of all algorithms' intervals.
         decision: The promotion decision.
         recipes: Algorithm and parameters behind each name of the metrics.
@@ -57,6 +62,9 @@ class Comparison:
         residual_edges: Edges of the bins of the winner's y - ŷ.
         residual_counts: Rows in each bin.
         business: The winner in business terms.
+        orders: The replay of orders (`order_replay.replay_orders`) of the winner, the seasonal naive and the champion:
+            `algorithm` and one row for each service level.
+        service_level: The service level that is reported of it.
     """
 
     metrics: pd.DataFrame
@@ -73,6 +81,8 @@ class Comparison:
     residual_edges: list[float]
     residual_counts: list[int]
     business: Business
+    orders: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({name: [] for name in ORDER_COLUMNS}))
+    service_level: float = DEFAULT_LEVEL
 
     @property
     def recipe(self) -> Recipe:
@@ -101,16 +111,16 @@ class Comparison:
     def to_json(self) -> str:
         """Everything as JSON, read back by `from_json`."""
         values: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for one in fields(self):
+            value = getattr(self, one.name)
             if isinstance(value, pd.DataFrame):
-                values[field.name] = json.loads(
+                values[one.name] = json.loads(
                     value.to_json(orient="split", index=False, date_format="iso", double_precision=15)
                 )
-            elif field.name == "recipes":
-                values[field.name] = {name: recipe.model_dump(mode="json") for name, recipe in value.items()}
+            elif one.name == "recipes":
+                values[one.name] = {name: recipe.model_dump(mode="json") for name, recipe in value.items()}
             else:
-                values[field.name] = value.model_dump(mode="json") if isinstance(value, Decision | Business) else value
+                values[one.name] = value.model_dump(mode="json") if isinstance(value, Decision | Business) else value
         return json.dumps(values, allow_nan=False, default=str, sort_keys=True)
 
     @classmethod
@@ -151,7 +161,7 @@ def compare(
 ) -> Comparison:
     """Compares the backtests of all algorithms and decides which recipe serves.
 
-    Each algorithm's table is read three times, the winner's five times; of one algorithm at a time three numbers per
+    Each algorithm's table is read three times, the winner's seven times; of one algorithm at a time three numbers per
     row are kept, of all of them only sums.
 
     Args:
@@ -180,23 +190,38 @@ def compare(
     if champion is not None:
         recipes[champion_name or CHAMPION] = champion
     weekly = settings.forecast.frequency != "D"
-    scans = {name: scan(batches, weekly) for name, batches in parts.items()}
+    costs = Costs(*settings.orders.costs, prices)
+    scans = {name: scan(batches, weekly, costs) for name, batches in parts.items()}
     _check_rows(scans)
     metrics = metrics_by({name: found.segments for name, found in scans.items()})
     sums = daily_sums({name: found.days for name, found in scans.items()})
     losses = losses_of(sums)
-    decisive = decisive_losses(sums, settings.promotion)
+    decisive = decisive_losses(sums, settings)
     decision = decide(decisive, metrics, champion_name, settings, champion.algorithm if champion else None)
     winner = decision.winner
     coverage = cross_fold_coverage(
-        parts, non_negative=settings.forecast.non_negative, weekly=weekly, dimensions=DIMENSIONS
+        parts,
+        non_negative=settings.forecast.non_negative,
+        weekly=weekly,
+        dimensions=DIMENSIONS,
+        service_level=settings.orders.service_level,
     )
+    shown = dict.fromkeys(name for name in (winner, BASELINE, champion_name) if name is not None)
+    policy, level = Policy.of(settings), settings.orders.service_level or DEFAULT_LEVEL
+    orders = replay_orders({name: parts[name] for name in shown}, policy, level, prices)
     valued = valued_sums({name: found.series for name, found in scans.items()}, prices) if prices is not None else None
     best, worst = best_and_worst_series(scans[winner].series)
     edges, counts = residual_histogram(parts[winner])
     return Comparison(
         metrics=sorted_long(
-            pd.concat([metrics, coverage_metrics(coverage), *[part for part in (changes, levels) if part is not None]])
+            pd.concat(
+                [
+                    metrics,
+                    coverage_metrics(coverage),
+                    order_metrics(orders, level),
+                    *[part for part in (changes, levels) if part is not None],
+                ]
+            )
         ),
         coverage=coverage,
         decision=decision,
@@ -210,7 +235,18 @@ def compare(
         sample=sample_pairs(parts[winner], seed=settings.training.seed),
         residual_edges=edges,
         residual_counts=counts,
-        business=business_reading(sums, winner, BASELINE, settings.forecast.target == "revenue", valued),
+        business=business_reading(
+            sums,
+            winner,
+            BASELINE,
+            settings.forecast.target == "revenue",
+            valued,
+            costs,
+            total(metrics, "cost"),
+            champion_name,
+        ),
+        orders=orders,
+        service_level=level,
     )
 
 
@@ -230,9 +266,9 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
     """The content of `model_comparison.json`.
 
     Returns:
-        Per algorithm `rmse`, `mae`, `r2`, `best_params`, and alongside them `wape`, `bias`, `rmsse`, `coverage80`,
-        `coverage95`, `change`, `seconds`, `rows` (of training); under `_decision` the promotion decision, under
-        `_folds` the scored folds. Undefined values are null.
+        Per algorithm `rmse`, `mae`, `r2`, `best_params`, and alongside them `wape`, `bias`, `rmsse`, `cost`,
+        `coverage80`, `coverage95`, `coverage_order` (null without costs), `change`, `seconds`, `rows` (of training);
+        under `_decision` the promotion decision, under `_folds` the scored folds. Undefined values are null.
     """
     result: dict[str, Any] = {}
     for name, values in comparison._totals().items():

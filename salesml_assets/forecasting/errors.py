@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from salesml_assets.config.settings import PromotionSettings
+from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.batches import Batches
 from salesml_assets.forecasting.draws import uniform
 from salesml_assets.forecasting.metrics import significant
@@ -68,19 +68,21 @@ def losses_of(sums: pd.DataFrame) -> pd.DataFrame:
     return wide.reset_index().rename_axis(columns=None)
 
 
-def decisive_losses(sums: pd.DataFrame, promotion: PromotionSettings) -> pd.DataFrame:
+def decisive_losses(sums: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """Losses by the metric that decides, in the form of `losses_of`; their sum over that of `volume` is the error.
 
     Args:
         sums: Of `daily_sums`.
-        promotion: The metric and the costs of units too few and too many.
+        settings: `promotion.metric`, and the costs of units too few and too many.
     """
-    if promotion.metric == "rmsse":
+    metric = settings.promotion.metric
+    if metric == "rmsse":
         return losses_of(sums.assign(loss=sums["scaled"], volume=sums["scaled_rows"]))
-    if promotion.metric == "cost":
+    if metric == "cost":
+        cost_under, cost_over = settings.orders.costs
         over = (sums["loss"] + sums["yhat"] - sums["y"]) / 2
         under = (sums["loss"] - sums["yhat"] + sums["y"]) / 2
-        return losses_of(sums.assign(loss=promotion.cost_over * over + promotion.cost_under * under))
+        return losses_of(sums.assign(loss=cost_over * over + cost_under * under))
     return losses_of(sums)
 
 

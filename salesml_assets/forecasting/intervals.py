@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -27,6 +27,9 @@ LEVELS = (0.8, 0.95)
 MIN_ROWS = 150
 # Series with the first 80 % of the volume of a step, with the next 15 %, and the rest.
 SIZES = (0.8, 0.95)
+# The published quantile by which orders are placed, and the probabilities between which its scores are interpolated.
+ORDER_QUANTITY = "order_quantity"
+PROBABILITIES = (0.005, 0.01, 0.025, *(round(0.05 * n, 2) for n in range(1, 20)), 0.975, 0.99, 0.995)
 COVERED_DIMENSIONS = ("total", "fold", "horizon", "volume_class")
 SCORED_COLUMNS = ("fold", "horizon", "y", "yhat", "scale", "naive_mse")
 
@@ -64,7 +67,8 @@ def interval_table(batches: Batches, levels: Sequence[float] = LEVELS) -> pl.Dat
     Returns:
         One row for each size of series, the largest first: `min_scale` (the smallest level that belongs to it),
         `rows` (that it rests on), and for each level the lower bound's score (never above zero) and the upper bound's
-        (never below), in units of `spread`. Wider levels contain narrower ones.
+        (never below), in units of `spread`. Wider levels contain narrower ones. `quantiles` are the scores of
+        `PROBABILITIES`.
 
     Raises:
         ValueError: There are no predictions.
@@ -72,24 +76,44 @@ def interval_table(batches: Batches, levels: Sequence[float] = LEVELS) -> pl.Dat
     return _calibrate(_scores(batches), levels)
 
 
-def apply_intervals(frame: pl.DataFrame, table: pl.DataFrame, non_negative: bool) -> pl.DataFrame:
-    """Adds lower and upper bounds, such that lo95 <= lo80 <= yhat <= hi80 <= hi95.
+def apply_intervals(
+    frame: pl.DataFrame, table: pl.DataFrame, non_negative: bool, service_level: float | None = None
+) -> pl.DataFrame:
+    """Adds lower and upper bounds, such that lo95 <= lo80 <= yhat <= hi80 <= hi95, and the quantile to order.
 
     Each row by itself: however a table is split into frames, its bounds have the same digits. Rows keep their order.
 
     Args:
         frame: `yhat`, `scale` (above zero), `naive_mse` (null: not known).
         table: Of `interval_table`.
-        non_negative: The target cannot be below zero: bounds and `yhat` are cut off there.
+        non_negative: The target cannot be below zero: bounds, quantile and `yhat` are cut off there.
+        service_level: Probability with which a step's demand is at most `order_quantity`; None: without that column.
+            Below 0.005 and above 0.995 the quantile there is taken.
     """
 
     def cut(values: pl.Expr) -> pl.Expr:
         return values.clip(lower_bound=0.0) if non_negative else values
 
-    names = [name for name in table.columns if name not in ("min_scale", "rows")]
+    if service_level is not None:
+        table = table.with_columns(order_scores(table, service_level))
+    names = [name for name in table.columns if name not in ("min_scale", "rows", "quantiles")]
     bounds = {name: cut(pl.col("yhat") + _score_of(table, name) * spread()) for name in names}
     # The bounds rest on the forecast before it is cut off.
     return frame.with_columns(**bounds).with_columns(cut(pl.col("yhat")))
+
+
+def order_scores(table: pl.DataFrame, service_level: float) -> pl.Series:
+    """The score of the quantile to order for each size of series, between the neighbouring calibrated ones.
+
+    Args:
+        table: Of `interval_table`.
+        service_level: Probability with which a step's demand is at most the quantile.
+    """
+    known, scores = np.array(PROBABILITIES), table.get_column("quantiles", default=None)
+    if scores is None:  # a model saved before there were quantiles has those of its bounds
+        known, scores = np.array([0.025, 0.1, 0.9, 0.975]), table.select(pl.concat_list("lo95", "lo80", "hi80", "hi95"))
+        scores = scores.to_series()
+    return pl.Series(ORDER_QUANTITY, [float(np.interp(service_level, known, row)) for row in scores.to_list()])
 
 
 def _score_of(table: pl.DataFrame, name: str) -> pl.Expr:
@@ -107,6 +131,7 @@ def cross_fold_coverage(
     non_negative: bool = True,
     weekly: bool = False,
     dimensions: Sequence[str] = COVERED_DIMENSIONS,
+    service_level: float | None = None,
 ) -> pd.DataFrame:
     """Measures what the intervals cover: each scored fold with a table calibrated on all other folds.
 
@@ -116,10 +141,12 @@ def cross_fold_coverage(
         non_negative: As in `apply_intervals`.
         weekly: Whether a step is a week, for the buckets of the horizon.
         dimensions: Some of the dimensions of the metrics.
+        service_level: Of the quantile to order; None: it is not measured.
 
     Returns:
         `algorithm`, `dimension`, `segment`, `level`, `coverage` (share of rows inside), `width` (Σ width / Σ|y|,
-        null where nothing was sold), `rows`.
+        null where nothing was sold), `rows`; with a service level, rows without a `level` follow, whose `coverage` is
+        the share of rows at or below the quantile, and whose `width` is Σ quantile / Σ|y|.
 
     Raises:
         ValueError: There are no predictions, or those of one fold alone.
@@ -128,7 +155,9 @@ def cross_fold_coverage(
 
     parts = []
     for name, batches in predictions.items():
-        pieces = _covered(batches, _held_out_tables(_scores(batches), levels), levels, non_negative, weekly)
+        pieces = _covered(
+            batches, held_out_tables(_scores(batches), levels), levels, non_negative, weekly, service_level
+        )
         sums = [
             in_segments(pieces, dimension)
             .group_by("dimension", "segment", maintain_order=True)
@@ -136,12 +165,12 @@ def cross_fold_coverage(
             for dimension in dimensions
         ]
         parts.append(pl.concat(sums).to_pandas().assign(algorithm=name))
-    return _coverage(pd.concat(parts, ignore_index=True), levels)
+    return _coverage(pd.concat(parts, ignore_index=True), levels, service_level is not None)
 
 
 def coverage_metrics(coverage: pd.DataFrame) -> pd.DataFrame:
-    """Coverage in the long form of the metrics: `coverage80`, `coverage95`."""
-    metric = "coverage" + (100 * coverage["level"]).round().astype(int).astype(str)
+    """Coverage in the long form of the metrics: `coverage80`, `coverage95`, and `coverage_order` without a level."""
+    metric = "coverage" + (100 * coverage["level"]).round().map("{:.0f}".format).replace("nan", "_order")
     return coverage.assign(metric=metric, value=coverage["coverage"])[list(LONG_COLUMNS)]
 
 
@@ -155,14 +184,27 @@ def _scores(batches: Batches) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def _held_out_tables(scores: pl.DataFrame, levels: Sequence[float]) -> dict[int, pl.DataFrame]:
-    """The table of each scored fold, calibrated on the other folds."""
+def held_out_tables(scores: pl.DataFrame, levels: Sequence[float] = LEVELS) -> dict[int, pl.DataFrame]:
+    """The interval table of each scored fold, calibrated on the other folds.
+
+    Args:
+        scores: `fold`, `scale` (level of the series), `score` (its error in some unit); fold 0 included.
+        levels: Nominal coverages, ascending.
+
+    Raises:
+        ValueError: There are no scores, or those of one fold alone.
+    """
     folds = sorted(fold for fold in scores["fold"].unique() if fold >= 1)
     return {fold: _calibrate(scores.filter(pl.col("fold") != fold), levels) for fold in folds}
 
 
 def _covered(
-    batches: Batches, tables: Mapping[int, pl.DataFrame], levels: Sequence[float], non_negative: bool, weekly: bool
+    batches: Batches,
+    tables: Mapping[int, pl.DataFrame],
+    levels: Sequence[float],
+    non_negative: bool,
+    weekly: bool,
+    service_level: float | None,
 ) -> pl.DataFrame:
     """Rows inside the bounds and widths, added up by fold, bucket of the horizon, category and class."""
     keys = ["fold", "horizon_bucket", "category", "volume_class"]
@@ -171,26 +213,30 @@ def _covered(
     for low, high in zip(names[::2], names[1::2], strict=True):
         measured[f"inside_{low}"] = pl.col("y").is_between(pl.col(low), pl.col(high)).cast(pl.Int64)
         measured[f"width_{low}"] = pl.col(high) - pl.col(low)
+    if service_level is not None:
+        ordered = pl.col(ORDER_QUANTITY)
+        measured |= {"inside_order": (pl.col("y") <= ordered).cast(pl.Int64), "width_order": ordered}
     sums = Totals(keys)
     for batch in batches([*SCORED_COLUMNS, "category", "volume_class"]):
         for fold, table in tables.items():
-            bounded = apply_intervals(batch.filter(pl.col("fold") == fold), table, non_negative)
+            bounded = apply_intervals(batch.filter(pl.col("fold") == fold), table, non_negative, service_level)
             sums.add(bounded.with_columns(horizon_bucket(weekly)).select(*keys, **measured))
     return sums.frame()
 
 
-def _coverage(sums: pd.DataFrame, levels: Sequence[float]) -> pd.DataFrame:
+def _coverage(sums: pd.DataFrame, levels: Sequence[float], with_orders: bool) -> pd.DataFrame:
     import pandas as pd
 
     volume = sums["volume"].where(sums["volume"] > 0)
+    measured = [*zip(levels, bound_names(levels)[::2], strict=True), *([(math.nan, "order")] if with_orders else [])]
     parts = [
         sums[["algorithm", "dimension", "segment"]].assign(
             level=level,
-            coverage=significant(sums[f"inside_{low}"] / sums["rows"]),
-            width=significant(sums[f"width_{low}"] / volume),
+            coverage=significant(sums[f"inside_{name}"] / sums["rows"]),
+            width=significant(sums[f"width_{name}"] / volume),
             rows=sums["rows"],
         )
-        for level, low in zip(levels, bound_names(levels)[::2], strict=True)
+        for level, name in measured
     ]
     return pd.concat(parts).sort_values(["algorithm", "dimension", "segment", "level"], ignore_index=True)
 
@@ -205,7 +251,7 @@ def _calibrate(scores: pl.DataFrame, levels: Sequence[float]) -> pl.DataFrame:
     for min_scale in _smallest_scales(scale):
         own = values[(scale >= min_scale) & (scale < above)]
         pooled = own if len(own) >= MIN_ROWS else values
-        rows.append({"min_scale": min_scale, "rows": len(pooled), **_bounds(pooled, levels)})
+        rows.append({"min_scale": min_scale, "rows": len(pooled), **_scores_at(pooled, levels)})
         above = min_scale
     return pl.DataFrame(rows)
 
@@ -218,17 +264,28 @@ def _smallest_scales(scale: np.ndarray) -> list[float]:
     return [*sorted(set(found), reverse=True), 0.0]
 
 
-def _bounds(scores: np.ndarray, levels: Sequence[float]) -> dict[str, float]:
-    """The scores that bound each level."""
-    ranks = [rank - 1 for level in levels for rank in quantile_ranks(len(scores), level)]
-    found = np.partition(scores, ranks)[ranks].tolist()
-    bounds: dict[str, float] = {}
+def _scores_at(scores: np.ndarray, levels: Sequence[float]) -> dict[str, Any]:
+    """The scores that bound each level, and those of `PROBABILITIES`."""
+    of_bounds = [rank - 1 for level in levels for rank in quantile_ranks(len(scores), level)]
+    ranks = [*of_bounds, *[quantile_rank(len(scores), probability) - 1 for probability in PROBABILITIES]]
+    found = np.partition(scores, sorted(set(ranks)))[ranks].tolist()
+    bounds: dict[str, Any] = {}
     # The forecast itself is inside, and what is inside a narrower interval is inside a wider one.
     low = high = 0.0
-    for level, lower, upper in zip(levels, found[::2], found[1::2], strict=True):
+    for level, lower, upper in zip(levels, found[: len(of_bounds) : 2], found[1 : len(of_bounds) : 2], strict=True):
         low, high = min(low, lower), max(high, upper)
         bounds |= dict(zip(bound_names([level]), (low, high), strict=True))
-    return bounds
+    return bounds | {"quantiles": found[len(of_bounds) :]}
+
+
+def quantile_rank(rows: int, probability: float) -> int:
+    """The rank (from 1) of the score of a probability, corrected for the finite number of scores.
+
+    >>> quantile_rank(99, 0.9), quantile_rank(99, 0.1), quantile_rank(10, 0.975)
+    (90, 10, 10)
+    """
+    low, high = quantile_ranks(rows, abs(2 * probability - 1))
+    return high if probability >= 0.5 else low
 
 
 def quantile_ranks(rows: int, level: float) -> tuple[int, int]:

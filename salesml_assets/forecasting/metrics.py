@@ -11,7 +11,7 @@ import polars as pl
 if TYPE_CHECKING:
     import pandas as pd
 
-METRICS = ("wape", "rmse", "mae", "r2", "bias", "rmsse", "rows", "series")
+METRICS = ("wape", "rmse", "mae", "r2", "bias", "rmsse", "cost", "rows", "series")
 DIMENSIONS = ("total", "fold", "horizon", "category", "volume_class")
 TOTAL = "all"
 LONG_COLUMNS = ("algorithm", "dimension", "segment", "metric", "value")
@@ -22,6 +22,7 @@ WEEKLY_BUCKETS = ((1, 1), (2, 4), (5, 13), (14, None))
 DIGITS = 10
 PIECE_KEYS = ("unique_id", "fold", "horizon_bucket", "category", "volume_class")
 SUMS = ("rows", "absolute", "squared", "signed", "volume", "y", "y_squared")
+COST = "cost"
 
 
 def horizon_bucket(weekly: bool = False) -> pl.Expr:
@@ -71,23 +72,29 @@ def segment_sums(pieces: pl.DataFrame, dimensions: Sequence[str] = DIMENSIONS) -
     """Sums of one algorithm per segment.
 
     Args:
-        pieces: Of `error_sums`, added up by `PIECE_KEYS` (of `naive_mse` the largest).
+        pieces: Of `error_sums`, added up by `PIECE_KEYS` (of `naive_mse` the largest), with their `cost`
+            (`business.Costs`).
         dimensions: Some of `DIMENSIONS`.
 
     Returns:
-        `dimension`, `segment`, `SUMS`, `rmsse` and `series`, sorted.
+        `dimension`, `segment`, `SUMS`, `cost` (of a fold, or of a mean fold, so that categories add up to the total),
+        `rmsse` and `series`, sorted.
     """
     totals = []
+    folds = pieces["fold"].n_unique()
     for dimension in dimensions:
         per_fold = (
             in_segments(pieces, dimension)
             .group_by("dimension", "segment", "unique_id", "fold", maintain_order=True)
-            .agg(pl.col(*SUMS).sum(), pl.col("naive_mse").max())
+            .agg(pl.col(*SUMS, COST).sum(), pl.col("naive_mse").max())
         )
         scaled = pl.when(pl.col("naive_mse") > 0).then(pl.col("squared") / pl.col("rows") / pl.col("naive_mse"))
         totals.append(
             per_fold.group_by("dimension", "segment").agg(
-                pl.col(*SUMS).sum(), rmsse=scaled.sqrt().mean(), series=pl.col("unique_id").n_unique()
+                pl.col(*SUMS).sum(),
+                cost=pl.col(COST).sum() / (1 if dimension == "fold" else folds),
+                rmsse=scaled.sqrt().mean(),
+                series=pl.col("unique_id").n_unique(),
             )
         )
     return pl.concat(totals).sort("dimension", "segment")
@@ -105,7 +112,8 @@ def metrics_by(sums: Mapping[str, pl.DataFrame]) -> pd.DataFrame:
 
     Returns:
         `algorithm`, `dimension`, `segment` (text), `metric` (one of `METRICS`), `value` (null where it is undefined,
-        never infinite), sorted. mae and rmse are in units of the target, the others have none.
+        never infinite), sorted. mae and rmse are in units of the target, cost is that of one horizon
+        (`business.Costs`), the others have none.
     """
     import pandas as pd
 
@@ -125,6 +133,7 @@ def _long(sums: pd.DataFrame) -> pd.DataFrame:
         r2=1 - sums["squared"] / spread,
         bias=sums["signed"] / positive,
         rmsse=sums["rmsse"].astype(float),
+        cost=sums[COST].astype(float),
         rows=rows,
         series=sums["series"].astype(float),
     )

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from salesml_assets.forecasting.batches import Batches, Totals
+from salesml_assets.forecasting.business import Costs
 from salesml_assets.forecasting.draws import hashed
 from salesml_assets.forecasting.errors import daily_errors
 from salesml_assets.forecasting.metrics import PIECE_KEYS, error_sums, segment_sums
@@ -36,12 +37,13 @@ class Scan:
     series: pl.DataFrame
 
 
-def scan(batches: Batches, weekly: bool = False) -> Scan:
+def scan(batches: Batches, weekly: bool = False, costs: Costs | None = None) -> Scan:
     """Reads an algorithm's predictions once.
 
     Args:
         batches: The columns `COLUMNS`, fold 0 (the tuning origin, which does not count) included.
         weekly: Whether a step is a week, for the buckets of the horizon.
+        costs: What errors are assumed to cost; default: a unit costs its price.
 
     Raises:
         ValueError: There are no predictions.
@@ -63,7 +65,7 @@ def scan(batches: Batches, weekly: bool = False) -> Scan:
         rows=rows,
         fingerprint=fingerprint,
         unusable=unusable,
-        segments=segment_sums(sums),
+        segments=segment_sums((costs or Costs()).added(sums)),
         days=days.frame(),
         series=series.frame(),
     )

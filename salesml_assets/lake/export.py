@@ -15,7 +15,7 @@ from salesml_assets.text import masked
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORECAST_COLUMNS = ["ds", "yhat", "lo80", "hi80", "lo95", "hi95", "model", "model_version", "cutoff"]
+FORECAST_COLUMNS = ["ds", "yhat", "lo80", "hi80", "lo95", "hi95", "order_quantity", "model", "model_version", "cutoff"]
 ENDINGS = (".parquet", ".csv")
 
 
@@ -26,6 +26,8 @@ def lake_of(settings: Settings) -> Lakehouse:
 
 def export_forecasts(settings: Settings, file: Path, level: str | None = None) -> int:
     """Writes all forecasts to a file: unique_id, the series keys, ds, yhat, intervals, model, version and cutoff.
+
+    Where costs are set (`orders`), `order_quantity` follows the intervals.
 
     Args:
         settings: The settings; the order of the keys is that of `forecast.series`.
@@ -59,7 +61,7 @@ def _forecasts(settings: Settings) -> pa.Table:
     there = list(lake.columns("forecasts"))
     series: list[str] = [*settings.forecast.series, *KEYS]
     keys = [key for key in dict.fromkeys(series) if key in there]
-    wanted = ["unique_id", *keys, *FORECAST_COLUMNS]
+    wanted = ["unique_id", *keys, *[name for name in FORECAST_COLUMNS if name in there or name != "order_quantity"]]
     table = lake.read_arrow("forecasts", wanted).select(wanted)
     return table.sort_by([("unique_id", "ascending"), ("ds", "ascending")])
 

@@ -62,7 +62,9 @@ class Business(TypedDict, total=False):
 
     `accuracy` and `error_reduction` (against the baseline) are in percent. `error_value`, `saved` and `sold` are
     sums over one horizon, averaged over the folds: of the absolute error, of what it is below the baseline's, and
-    of the sales; in money where `is_money`, else in units sold.
+    of the sales; in money where `is_money`, else in units sold. `cost`, `baseline_cost` and `champion_cost` (of what
+    was in production before) are what the errors of one horizon cost where a unit too few costs `cost_under` of its
+    price and one too many `cost_over`.
     """
 
     accuracy: float | None
@@ -71,6 +73,11 @@ class Business(TypedDict, total=False):
     saved: float | None
     sold: float | None
     is_money: bool
+    cost: float | None
+    baseline_cost: float | None
+    champion_cost: float | None
+    cost_under: float
+    cost_over: float
 
 
 class DataQuality(TypedDict, total=False):
@@ -140,6 +147,7 @@ REQUIRED_COLUMNS = {
     "series_history": ("unique_id", "ds", "y"),
     "series_backtest": ("unique_id", "ds", "yhat"),
     "series_future": ("unique_id", "ds", "yhat"),
+    "orders": ("algorithm", "service_level", "fill_rate", "stock", "cover", "lost"),
     "total_actual": ("ds", "y"),
     "total_backtest": ("fold", "ds", "yhat"),
     "total_future": ("ds", "yhat"),
@@ -177,7 +185,7 @@ class ReportData:
         decision: The promotion decision.
         language: Language of the text.
         coverage: Measured coverage of the winner's intervals: `dimension (total|fold|horizon|volume_class), segment,
-            level (0.8|0.95), coverage (share)`.
+            level (0.8|0.95; null for the quantity to order), coverage (share)`.
         business: The comparison in business terms.
         importance: `name, value` of the features of `importance_of`; any positive unit, shown as shares.
         importance_of: The algorithm whose features these are.
@@ -189,7 +197,12 @@ class ReportData:
         worst_series: The same for the highest error, worst first.
         series_history: `unique_id, ds, y` (optionally `closed`) of the series shown, about the last 120 steps.
         series_backtest: `unique_id, ds, yhat` (optionally `lo80, hi80`) of the winner in the folds.
-        series_future: `unique_id, ds, yhat, lo80, hi80, lo95, hi95` (intervals optional).
+        series_future: `unique_id, ds, yhat, lo80, hi80, lo95, hi95, order_quantity` (all but yhat optional).
+        orders: The replay of orders (`forecasting.order_replay.replay_orders`).
+        service_level: The service level that is reported of it.
+        has_costs: Whether costs of ordering are set, and with them the service level.
+        lead_time: Steps from an order of the replay to its delivery.
+        review: Steps between two of its orders.
         total_actual: `ds, y` (optionally `closed`) summed over all series.
         total_backtest: `fold, ds, yhat` of the winner summed over all series.
         total_future: `ds, yhat` summed over all series (optionally `lo80, hi80, lo95, hi95` of the sum, and `closed`).
@@ -231,6 +244,11 @@ class ReportData:
     series_history: pd.DataFrame = field(default_factory=partial(_empty, "series_history"))
     series_backtest: pd.DataFrame = field(default_factory=partial(_empty, "series_backtest"))
     series_future: pd.DataFrame = field(default_factory=partial(_empty, "series_future"))
+    orders: pd.DataFrame = field(default_factory=partial(_empty, "orders"))
+    service_level: float = 0.95
+    has_costs: bool = False
+    lead_time: int = 1
+    review: int = 7
     total_actual: pd.DataFrame = field(default_factory=partial(_empty, "total_actual"))
     total_backtest: pd.DataFrame = field(default_factory=partial(_empty, "total_backtest"))
     total_future: pd.DataFrame = field(default_factory=partial(_empty, "total_future"))

@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 
 from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.hierarchy import SERIES, read_hierarchy
+from salesml_assets.forecasting.intervals import BOUNDS, ORDER_QUANTITY
+from salesml_assets.forecasting.order_replay import Policy
 from salesml_assets.lake.aggregate import Partial, counted
 from salesml_assets.language import _, language
 from salesml_assets.names import (
@@ -85,6 +87,8 @@ def report_data(
     algorithm = comparison.recipe.algorithm if winner not in settings.training.algorithms else winner
     target = settings.forecast.target
     future, instead = total_future(lake)
+    policy = Policy.of(settings)
+    ordered = [ORDER_QUANTITY] if ORDER_QUANTITY in lake.columns(FORECASTS) else []
     return ReportData(
         title=_title(settings),
         language=settings.report.language,
@@ -121,7 +125,12 @@ def report_data(
         worst_series=worst,
         series_history=_rows(lake, SALES_SERIES, ["y", "closed"], shown & (pc.field("ds") >= since)),
         series_backtest=_rows(lake, algorithm, ["yhat"], shown & (pc.field("fold") > 0)),
-        series_future=_rows(lake, FORECASTS, ["yhat", "lo80", "hi80", "lo95", "hi95"], shown),
+        series_future=_rows(lake, FORECASTS, ["yhat", *BOUNDS, *ordered], shown),
+        orders=comparison.orders,
+        service_level=comparison.service_level,
+        has_costs=settings.orders.service_level is not None,
+        lead_time=policy.lead_time,
+        review=policy.review,
         total_actual=actual.drop(columns="any_closed"),
         total_backtest=comparison.daily[["fold", "ds", "yhat"]],
         total_future=total_intervals(actual, comparison.daily, future, non_negative=settings.forecast.non_negative),

@@ -61,6 +61,8 @@ def _tables(data: ReportData) -> dict[str, tables.Table | None]:
         "parameters": tables.parameters_table(data),
         "challengers": tables.challengers_table(data),
         "coverage": tables.coverage_table(data),
+        "costs": tables.costs_table(data),
+        "orders": tables.orders_table(data),
         "realised": tables.realised_table(data),
         "ab_test": tables.ab_test_table(data),
         "volume_class": tables.segments_table(data, "volume_class"),

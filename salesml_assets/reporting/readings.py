@@ -62,7 +62,12 @@ def headline_cards(data: ReportData) -> list[Card]:
     if is_number(share := _total_coverage(data)):
         note = _("of actual values in the backtests; it promises {level}", level=percent(LEVEL, 0))
         cards.append(Card(_("Inside the {level} interval", level=percent(LEVEL, 0)), percent(share), note))
-    if is_number(error := business.get("error_value")):
+    if data.has_costs and is_number(cost := business.get("cost")):
+        baseline_cost = business.get("baseline_cost")
+        against = is_number(baseline_cost) and data.winner != data.baseline
+        note = _than_baseline(baseline_cost - cost) if against else ""  # type: ignore[operator]
+        cards.append(Card(_("Cost of the errors, {period}", period=period(data)), amount(cost), note))
+    elif is_number(error := business.get("error_value")):
         cards.append(_error_card(data, error))
     return cards
 
@@ -74,9 +79,7 @@ def _error_card(data: ReportData, error: float) -> Card:
         text = _("of {amount} units sold", amount=amount(sold))
         parts.append(text if is_money is False else _("of {amount} sold", amount=amount(sold)))
     if data.winner != data.baseline and is_number(saved):
-        size = amount(abs(saved))
-        less = _("{amount} less than the baseline", amount=size)
-        parts.append(less if saved >= 0 else _("{amount} more than the baseline", amount=size))
+        parts.append(_than_baseline(saved))
     what = _("Error in units, {period}") if is_money is False else _("Value of the error, {period}")
     return Card(what.format(period=period(data)), amount(error), "; ".join(parts))
 
@@ -273,15 +276,21 @@ def added_up(data: ReportData) -> str | None:
     single = data.value(data.winner, "wape")
     if overall is None or single is None:
         return None
-    text = (
-        f"The forecast of all sales together is off by {percent(overall)} of them in a {data.step}, that of a single "
-        f"series by {percent(single)}: errors of single series partly cancel out."
+    text = _(
+        "The forecast of all sales together is off by {overall} of them in a {step}, that of a single series by "
+        "{single}: errors of single series partly cancel out.",
+        overall=percent(overall),
+        step=data.step,
+        single=percent(single),
     )
     bias = data.by_algorithm("bias", "level", "total").get(data.winner)
     if bias is not None and abs(bias) > overall / 2:
-        side = "below" if bias < 0 else "above"
-        text += f" What remains is mostly one-sided: totals are forecast {percent(abs(bias))} {side} what was sold."
-    return text + " Totals are sums of the series' forecasts, with intervals from the errors of the totals themselves."
+        share = percent(abs(bias))
+        below = _("What remains is mostly one-sided: totals are forecast {share} below what was sold.", share=share)
+        above = _("What remains is mostly one-sided: totals are forecast {share} above what was sold.", share=share)
+        text += f" {below if bias < 0 else above}"
+    note = _("Totals are sums of the series' forecasts, with intervals from the errors of the totals themselves.")
+    return f"{text} {note}"
 
 
 def over_horizon(data: ReportData) -> str | None:
@@ -347,16 +356,127 @@ def covered(data: ReportData) -> str | None:
     parts = [
         _("{count} inside the {level} interval", count=number(100 * row["coverage"]), level=percent(row["level"], 0))
         for row in rows.to_dict("records")
-        if is_number(row["coverage"])
+        if is_number(row["coverage"]) and is_number(row["level"])
     ]
-    return _("Of 100 actual values in the backtests, {parts}.", parts=_listed(parts)) if parts else None
+    parts += [
+        _(
+            "{count} at or below the quantity to order, which should suffice at least {wanted} times",
+            count=number(100 * row["coverage"]),
+            wanted=number(100 * data.service_level),
+        )
+        for row in rows.to_dict("records")
+        if is_number(row["coverage"]) and not is_number(row["level"])
+    ]
+    return _("Of 100 actual values in the backtests, {parts}.", parts=listed(parts)) if parts else None
 
 
-def _listed(parts: list[str]) -> str:
-    """Several things in a sentence."""
+def listed(parts: list[str]) -> str:
+    """Several things in a sentence.
+
+    >>> listed(["a"]), listed(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
     if len(parts) < 2:
         return "".join(parts)
     return _("{first} and {last}", first=", ".join(parts[:-1]), last=parts[-1])
+
+
+def worth(data: ReportData) -> str | None:
+    """What the errors cost, and on what assumption."""
+    business = data.business
+    cost, baseline, champion = (business.get(name) for name in ("cost", "baseline_cost", "champion_cost"))
+    if not is_number(cost):
+        return None
+    against = []
+    if data.winner != data.baseline and is_number(baseline):
+        name = algorithm_label(data.baseline).lower()
+        size = amount(abs(baseline - cost))
+        less = _("{amount} less than those of {model}", amount=size, model=name)
+        against.append(less if cost <= baseline else _("{amount} more than those of {model}", amount=size, model=name))
+    if data.decision.get("promoted") and is_number(champion):
+        size = amount(abs(champion - cost))
+        less = _("{amount} less than those of the model before", amount=size)
+        against.append(less if cost <= champion else _("{amount} more than those of the model before", amount=size))
+    text = _(
+        "In {period} the errors of {model} cost {amount}",
+        period=period(data),
+        model=algorithm_label(data.winner),
+        amount=amount(cost),
+    )
+    text += f", {listed(against)}. " if against else ". "
+    under, over = business.get("cost_under", 1.0), business.get("cost_over", 1.0)
+    is_money = business.get("is_money", True)
+    if data.has_costs and is_money:
+        return text + _(
+            "Assumed: a unit too few costs {under} of its price, a unit too many {over} of its price.",
+            under=percent(under, 0),
+            over=percent(over, 0),
+        )
+    if data.has_costs:
+        return text + _(
+            "Assumed: a unit too few costs {under}, a unit too many {over}.", under=amount(under), over=amount(over)
+        )
+    each = (
+        _("Assumed: each unit too few or too many costs its full price; what it costs in truth is set by {keys}.")
+        if is_money
+        else _("Assumed: each unit too few or too many costs one unit; what it costs in truth is set by {keys}.")
+    )
+    return text + each.format(keys=listed(["orders.cost_under", "orders.cost_over"]))
+
+
+def _than_baseline(saved: float) -> str:
+    """What is saved against the baseline, or what is spent more, in words."""
+    size = amount(abs(saved))
+    less = _("{amount} less than the baseline", amount=size)
+    return less if saved >= 0 else _("{amount} more than the baseline", amount=size)
+
+
+def replayed(data: ReportData) -> str | None:
+    """How available the goods would have been by these forecasts, and with how much stock."""
+    known = data.orders
+    own = known[(known["algorithm"] == data.winner) & (known["service_level"] == data.service_level)]
+    if own.empty or not is_number(rate := own["fill_rate"].iloc[0]) or not is_number(cover := own["cover"].iloc[0]):
+        return None
+    text = _(
+        "Ordered every {review}, delivered {lead_time} later, and with safety for {level} of the orders, {model} would "
+        "have served {rate} of the demand with stock for {cover}.",
+        review=period(data, data.review) if data.review > 1 else data.step,
+        lead_time=period(data, data.lead_time),
+        level=percent(data.service_level, 0),
+        model=algorithm_label(data.winner),
+        rate=percent(rate),
+        cover=_cover(data, cover),
+    )
+    needed = cover_for(known[known["algorithm"] == data.baseline], rate)
+    if data.winner != data.baseline and needed is not None:
+        values = {
+            "model": algorithm_label(data.baseline).lower(),
+            "cover": _cover(data, needed),
+            "share": percent(abs(needed / cover - 1), 0) if cover > 0 else DASH,
+        }
+        more = _("For the same availability {model} needs stock for {cover}, {share} more.", **values)
+        less = _("For the same availability {model} needs stock for {cover}, {share} less.", **values)
+        text += " " + (more if needed >= cover else less)
+    return text
+
+
+def _cover(data: ReportData, steps: float) -> str:
+    return f"{number(steps, 1)} {data.steps}"
+
+
+def cover_for(orders: pd.DataFrame, fill_rate: float) -> float | None:
+    """The stock with which one algorithm reaches a fill rate; None outside of what was replayed.
+
+    Args:
+        orders: Rows of one algorithm of the replay.
+        fill_rate: The share of the demand that is served.
+    """
+    ordered = orders.dropna(subset=["fill_rate", "cover"]).sort_values("service_level")
+    rates = ordered["fill_rate"].to_numpy(dtype=float)
+    if rates.size == 0 or not rates.min() <= fill_rate <= rates.max():
+        return None
+    order = np.argsort(rates, kind="stable")
+    return float(np.interp(fill_rate, rates[order], ordered["cover"].to_numpy(dtype=float)[order]))
 
 
 def came_true(data: ReportData) -> str | None:
@@ -390,7 +510,7 @@ def driven_by(data: ReportData) -> str | None:
         return None
     top = known.head(3)
     names = [f"“{clean(feature_label(name, weekly=data.weekly), 60)}”" for name in top["name"]]
-    facts = {"features": _listed(names), "share": percent(top["value"].sum() / known["value"].sum(), 0)}
+    facts = {"features": listed(names), "share": percent(top["value"].sum() / known["value"].sum(), 0)}
     if len(names) == 1:
         return _("{features} matters most: {share} of the importance of all features.", **facts)
     if not data.importance_of:
@@ -411,7 +531,7 @@ def moved_by(data: ReportData) -> str | None:
         return None
     top = strength.head(2)
     names = [f"“{clean(stored(group), 60)}”" for group in top["group"]]
-    facts = {"groups": _listed(names), "share": percent(top["share"].sum(), 0)}
+    facts = {"groups": listed(names), "share": percent(top["share"].sum(), 0)}
     one = _("{groups} moves the forecasts most: {share} of all changes from an average row.", **facts)
     two = _("{groups} move the forecasts most: {share} of all changes from an average row.", **facts)
     text = one if len(names) == 1 else two
@@ -575,7 +695,7 @@ def single_series(data: ReportData) -> str | None:
         parts.append(_("“{series}” is forecast best (WAPE {error})", **_named(best)))
     if worst is not None:
         parts.append(_("“{series}” is forecast worst (WAPE {error})", **_named(worst)))
-    return _("Of the series with enough sales, {parts}.", parts=_listed(parts)) if parts else None
+    return _("Of the series with enough sales, {parts}.", parts=listed(parts)) if parts else None
 
 
 def _named(row: pd.Series) -> dict[str, str]:

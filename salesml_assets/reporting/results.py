@@ -73,7 +73,7 @@ def latest_ab_test(lake: Lakehouse, files: ReadsFiles) -> ABTest | None:
     """The latest A/B test; None before the first one."""
     import pandas as pd
 
-    from salesml_assets.forecasting.ab_test import ABANDONED
+    from salesml_assets.forecasting.challenger import ABANDONED
 
     rows = lake.read_polars(AB_TEST_REPORT).sort("test") if lake.exists(AB_TEST_REPORT) else None
     if rows is None or rows.is_empty():

@@ -21,7 +21,9 @@ from salesml_assets.reporting.formats import (
     parameters,
     percent,
     sentence,
+    word,
 )
+from salesml_assets.reporting.readings import listed, period
 from salesml_assets.text import clean
 
 TOP_SEGMENTS = 12
@@ -144,7 +146,8 @@ def coverage_table(data: ReportData) -> Table | None:
     known = data.coverage
     if known.empty:
         return None
-    levels = sorted(known["level"].unique())
+    levels = sorted(known["level"].dropna().unique())
+    has_orders = bool(known["level"].isna().any())
     names = {
         "total": _("All"),
         "fold": _("Backtest period"),
@@ -159,12 +162,20 @@ def coverage_table(data: ReportData) -> Table | None:
             values = part[segments == segment]
             by_level = dict(zip(values["level"], values["coverage"], strict=True))
             label = name if dimension == "total" else f"{name} {clean(segment, 40)}"
-            rows.append([label, *[percent(by_level.get(level)) for level in levels]])
+            ordered = values["coverage"][values["level"].isna()].tolist()
+            cells = [percent(by_level.get(level)) for level in levels]
+            rows.append([label, *cells, *([percent(ordered[0] if ordered else None)] if has_orders else [])])
     if not rows:
         return None
     return Table(
-        _("Share of actual values inside the intervals"),
-        [_("Part"), *[_("{level} interval", level=percent(level, 0)) for level in levels]],
+        _("Share of actual values inside the intervals, and at or below the order quantity")
+        if has_orders
+        else _("Share of actual values inside the intervals"),
+        [
+            _("Part"),
+            *[_("{level} interval", level=percent(level, 0)) for level in levels],
+            *([_("Order for {level}", level=percent(data.service_level, 0))] if has_orders else []),
+        ],
         rows,
     )
 
@@ -172,6 +183,60 @@ def coverage_table(data: ReportData) -> Table | None:
 def ahead(data: ReportData) -> str:
     """The distance of a forecast, as a heading."""
     return _("Weeks ahead") if data.weekly else _("Days ahead")
+
+
+def costs_table(data: ReportData) -> Table | None:
+    """Cost of the errors of one horizon: of the winner, the baseline and the model before, in total and by category."""
+    total, categories = data.by_segment("cost", "total"), data.by_segment("cost", "category")
+    if data.winner not in total.index:
+        return None
+    names = [data.winner, data.baseline, data.decision.get("champion")]
+    shown = [name for name in dict.fromkeys(names) if name in total.index]
+    parts = [(_("All"), total[total.columns[0]])]
+    if not categories.empty:
+        own_costs = categories.loc[data.winner].astype(float)
+        largest = sorted(categories.columns, key=lambda name: (-own_costs[name], name))
+        parts += [(clean(name or _("(none)"), 60), categories[name]) for name in largest[:TOP_SEGMENTS]]
+    against = data.baseline in shown and data.baseline != data.winner
+    rows = []
+    for label, costs in parts:
+        cells = [label, *[amount(costs.get(name)) for name in shown]]
+        if against:
+            own, baseline = costs[data.winner], costs[data.baseline]
+            cells.append(percent(own / baseline - 1, 0, sign=True) if baseline > 0 else DASH)
+        rows.append(cells)
+    header = [_("Category"), *[str(algorithm_label(str(name))) for name in shown]]
+    header += [_("Against {model}", model=algorithm_label(data.baseline).lower())] if against else []
+    caption = _("Cost of the errors in {period}, by category", period=period(data))
+    if categories.shape[1] > TOP_SEGMENTS:
+        caption += " " + _("(the {count} costliest of {all})", count=TOP_SEGMENTS, all=categories.shape[1])
+    return Table(caption, header, rows, 0)
+
+
+def orders_table(data: ReportData) -> Table | None:
+    """Availability and stock by the service level of the orders, for the winner, the baseline and the model before."""
+    known = data.orders
+    if known.empty:
+        return None
+    names = list(dict.fromkeys(known["algorithm"]))
+    levels = sorted(known["service_level"].unique())
+    cells = {(row["algorithm"], row["service_level"]): row for row in known.to_dict("records")}
+    rows = []
+    for level in levels:
+        row = [percent(level, 0 if round(100 * level, 6) == round(100 * level) else 1)]
+        for name in names:
+            found = cells.get((name, level), {})
+            row += [percent(found.get("fill_rate")), number(found.get("cover"), 1)]
+        rows.append(row)
+    header = [_("Safety for")]
+    for name in names:
+        label = algorithm_label(str(name))
+        header += [
+            _("{model}: demand served", model=label),
+            _("{model}: stock, {steps}", model=label, steps=data.steps),
+        ]
+    marked = levels.index(data.service_level) if data.service_level in levels else None
+    return Table(_("Availability and stock in the replay"), header, rows, marked)
 
 
 def realised_table(data: ReportData) -> Table | None:
@@ -275,10 +340,11 @@ def levels_table(data: ReportData) -> Table | None:
         rows.append([level_label(segment), number(count), *_level_cells(values, base)])
     own = [data.value(data.winner, metric) for metric in metrics]
     base = [percent(data.value(data.baseline, "wape"))] if against else []
-    rows.append(["Single series", number(data.value(data.winner, "series")), *_level_cells(own, base)])
-    header = ["Forecasts", "Number", f"WAPE, {algorithm_label(data.winner)}"]
-    header += [f"WAPE, {algorithm_label(data.baseline)}"] if against else []
-    return Table("Error by level", [*header, "Bias", "In 80%", "In 95%"], rows)
+    rows.append([_("Single series"), number(data.value(data.winner, "series")), *_level_cells(own, base)])
+    header = [_("Forecasts"), _("Number"), _wape_of(data.winner)]
+    header += [_wape_of(data.baseline)] if against else []
+    inside = [_("In {level}", level=percent(level, 0)) for level in (0.8, 0.95)]
+    return Table(_("Error by level"), [*header, _("Bias"), *inside], rows)
 
 
 def _level_cells(values: list[float | None], base: list[str]) -> list[str]:
@@ -293,8 +359,9 @@ def level_label(level: str) -> str:
     ('Overall', 'By store and category')
     """
     if level == SERIES:
-        return "Single series, reconciled"
-    return "Overall" if level == OVERALL else f"By {' and '.join(clean(key, 40) for key in level.split('/'))}"
+        return _("Single series, reconciled")
+    keys = [clean(word(key), 40) for key in level.split("/")]
+    return _("Overall") if level == OVERALL else _("By {keys}", keys=listed(keys))
 
 
 def totals_table(data: ReportData) -> Table | None:
@@ -309,15 +376,18 @@ def totals_table(data: ReportData) -> Table | None:
             change = percent(row["forecast"] / row["sold"] - 1, sign=True) if known else DASH
             if level == "total":
                 marked = len(rows)
-            name = "All series" if level == "total" else clean(row["node"] or "(none)", 60)
+            name = _("All series") if level == "total" else clean(row["node"] or _("(none)"), 60)
             rows.append(
                 [level_label(str(level)), name, number(row["series"]), amount(row["sold"]), amount(row["forecast"]),
                  change]
             )  # fmt: skip
-    header = ["Level", "Total", "Series", f"Last {data.horizon} {data.steps}", f"Next {data.horizon} {data.steps}"]
+    before, after = _("Last {period}", period=period(data)), _("Next {period}", period=period(data))
+    header = [_("Level"), _("Total"), _("Series"), before, after]
     sizes = data.totals.groupby("level").size()
-    more = f" (the {TOP_SEGMENTS} largest of each level)" if (sizes > TOP_SEGMENTS).any() else ""
-    return Table(f"Totals{more}", [*header, "Change"], rows, marked, {0, 1})
+    caption = _("Totals")
+    if (sizes > TOP_SEGMENTS).any():
+        caption += " " + _("(the {count} largest of each level)", count=TOP_SEGMENTS)
+    return Table(caption, [*header, _("Change")], rows, marked, {0, 1})
 
 
 def drivers_table(data: ReportData) -> Table | None:

@@ -116,7 +116,7 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
     """Makes the app.
 
     Args:
-        settings: The settings; `serving`, `lake` and `s3` are used.
+        settings: The settings; `serving`, `orders`, `lake` and `s3` are used.
         key: The API key that callers have to send; None: no key is needed.
     """
     limits = settings.serving
@@ -281,7 +281,8 @@ def create_app(settings: Settings, key: str | None = None) -> FastAPI:
     )
     async def predict(http: Request, wanted: ArmWanted = "", key: RoutingKey = "") -> Response:
         request, model = await _prediction_request(http), _model(state)
-        return _json(await by_arms(predictions, http, request, model, Route(state, share, wanted, key)))
+        answer = partial(predictions, service_level=settings.orders.service_level)
+        return _json(await by_arms(answer, http, request, model, Route(state, share, wanted, key)))
 
     @app.post(
         "/explain",

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from salesml_assets.forecasting.intervals import BOUNDS
+from salesml_assets.forecasting.intervals import BOUNDS, ORDER_QUANTITY
 
 VALUES = ("yhat", *BOUNDS)
 COLUMNS = ("unique_id", "ds", *VALUES, "model", "model_version", "cutoff")
+
+
+def columns_of(there: Collection[str]) -> list[str]:
+    """What is read of a table of forecasts; quantities to order are there where costs are set.
+
+    Args:
+        there: Columns of the table.
+    """
+    return [*COLUMNS, *([ORDER_QUANTITY] if ORDER_QUANTITY in there else [])]
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,8 @@ class Book:
         places: Where each series is in `names`.
         starts: First row of each series, and the number of rows.
         days: The step of each row, in days since 1970-01-01.
-        values: `VALUES` of each row.
+        amounts: Names of the values: `VALUES`, and `order_quantity` where the table has it.
+        values: The values of each row.
         models: Model of each series.
         versions: Version of that model.
         cutoffs: Last known step of each series, as its number of days.
@@ -36,6 +46,7 @@ class Book:
     places: Mapping[str, int]
     starts: np.ndarray
     days: np.ndarray
+    amounts: tuple[str, ...]
     values: np.ndarray
     models: tuple[str, ...]
     versions: np.ndarray
@@ -46,13 +57,13 @@ class Book:
         """Makes it of the table's rows, in any order.
 
         Args:
-            batches: Frames with `COLUMNS`.
+            batches: Frames with the columns of `columns_of`.
 
         Raises:
             ValueError: A forecast or a bound is missing or not a number.
         """
         named = pl.col("unique_id", "model").cast(pl.Categorical)
-        parts = [batch.select(COLUMNS).with_columns(named) for batch in batches if len(batch)]
+        parts = [batch.select(columns_of(batch.columns)).with_columns(named) for batch in batches if len(batch)]
         if not parts:
             return cls((), {}, np.zeros(1, np.int64), *_empty())
         rows = pl.concat(parts)
@@ -60,8 +71,9 @@ class Book:
         order = rows.select(pl.arg_sort_by(pl.col("unique_id").cast(pl.String), "ds")).to_series().to_numpy()
         codes = rows["unique_id"].to_physical().to_numpy()[order]
         starts = np.append(np.nonzero(np.append(True, codes[1:] != codes[:-1]))[0], len(rows)).astype(np.int64)
-        values = np.empty((len(rows), len(VALUES)))
-        for column, name in enumerate(VALUES):
+        amounts = tuple(name for name in (*VALUES, ORDER_QUANTITY) if name in rows.columns)
+        values = np.empty((len(rows), len(amounts)))
+        for column, name in enumerate(amounts):
             values[:, column] = rows[name].to_numpy()[order]
         if not np.isfinite(values).all():
             raise ValueError("a forecast or a bound is missing or not a number")  # the ones before go on
@@ -73,6 +85,7 @@ class Book:
             {name: place for place, name in enumerate(names)},
             starts,
             rows["ds"].to_physical().to_numpy()[order],
+            amounts,
             values,
             tuple(kept[model] for model in firsts["model"].cast(pl.String)),
             firsts["model_version"].to_numpy().astype(np.int32),
@@ -96,13 +109,14 @@ class Book:
             return None
         first, last = int(self.starts[place]), int(self.starts[place + 1])
         last = last if horizon is None else min(last, first + horizon)
+        amounts = self.amounts
         rows = zip(self.days[first:last].tolist(), self.values[first:last].tolist(), strict=True)
         return {
             "series": name,
             "model": self.models[place],
             "model_version": int(self.versions[place]),
             "cutoff": _date(self.cutoffs[place]).isoformat(),
-            "steps": [{"ds": _date(day).isoformat(), **dict(zip(VALUES, values, strict=True))} for day, values in rows],
+            "steps": [{"ds": _date(day).isoformat(), **dict(zip(amounts, row, strict=True))} for day, row in rows],
         }
 
     def after(self, name: str | None) -> Iterator[str]:
@@ -110,13 +124,13 @@ class Book:
         yield from self.names[bisect_right(self.names, name) if name is not None else 0 :]
 
     def frame(self) -> pl.DataFrame:
-        """The rows again, with `COLUMNS`."""
+        """The rows again, as `of` takes them."""
         counts = np.diff(self.starts)
         return pl.DataFrame(
             {
                 "unique_id": np.repeat(np.array(self.names, dtype=object), counts),
                 "ds": pl.Series(self.days).cast(pl.Date),
-                **{name: self.values[:, column] for column, name in enumerate(VALUES)},
+                **{name: self.values[:, column] for column, name in enumerate(self.amounts)},
                 "model": np.repeat(np.array(self.models, dtype=object), counts),
                 "model_version": np.repeat(self.versions, counts),
                 "cutoff": pl.Series(np.repeat(self.cutoffs, counts)).cast(pl.Date),
@@ -129,6 +143,6 @@ def _date(day: int | np.integer) -> dt.date:
     return dt.date.fromordinal(int(day) + 719_163)
 
 
-def _empty() -> tuple[np.ndarray, np.ndarray, tuple[str, ...], np.ndarray, np.ndarray]:
+def _empty() -> tuple[np.ndarray, tuple[str, ...], np.ndarray, tuple[str, ...], np.ndarray, np.ndarray]:
     days = np.zeros(0, np.int32)
-    return days, np.zeros((0, len(VALUES))), (), days, days
+    return days, VALUES, np.zeros((0, len(VALUES))), (), days, days

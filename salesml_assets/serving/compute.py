@@ -11,6 +11,7 @@ import polars as pl
 
 from salesml_assets.forecasting.feature_words import RULES
 from salesml_assets.forecasting.features import add_features
+from salesml_assets.forecasting.intervals import ORDER_QUANTITY
 from salesml_assets.forecasting.model.bundle import Bundle
 from salesml_assets.forecasting.model.explain import explained
 from salesml_assets.forecasting.model.models import encoders
@@ -23,7 +24,12 @@ from salesml_assets.serving.schemas import FutureStep, PredictionRequest, Series
 
 
 def predictions(
-    bundle: Bundle, request: PredictionRequest, max_series: int, max_rows: int, places: Sequence[int] | None = None
+    bundle: Bundle,
+    request: PredictionRequest,
+    max_series: int,
+    max_rows: int,
+    places: Sequence[int] | None = None,
+    service_level: float | None = None,
 ) -> dict[str, Any]:
     """Answers /predict.
 
@@ -33,6 +39,7 @@ def predictions(
         max_series: Series that are allowed.
         max_rows: Steps of history that are allowed, missing ones included.
         places: Places of the series that are wanted; default: all.
+        service_level: Of the quantities to order; None: without them.
 
     Returns:
         What `schemas.Predictions` describes.
@@ -41,7 +48,7 @@ def predictions(
         ProblemError: A field of the request is wrong.
     """
     rows = panel_rows(bundle, request, max_series, max_rows, places)
-    made = _finite(forecast(bundle, rows))
+    made = _finite(forecast(bundle, rows, service_level))
     horizon = len(made) // (len(request.series) if places is None else len(places))
     return {"items": [_forecasts(part) for part in made.iter_slices(horizon)]}
 
@@ -218,8 +225,8 @@ def _finite(made: pl.DataFrame) -> pl.DataFrame:
     Raises:
         ProblemError: One of them is not a number.
     """
-    values = made.select(VALUES).to_numpy()
-    for name, column in zip(VALUES, values.T, strict=True):
+    for name in _amounts(made):
+        column = made[name].to_numpy()
         if not np.isfinite(column).all():
             raise invalid("series", f"the model has no finite {name} for this history")
     return made
@@ -239,5 +246,10 @@ def _forecasts(part: pl.DataFrame) -> dict[str, Any]:
 
 
 def _steps(part: pl.DataFrame) -> Iterator[dict[str, Any]]:
-    for day, *values in part.select("ds", *VALUES).iter_rows():
-        yield {"ds": day.isoformat(), **dict(zip(VALUES, values, strict=True))}
+    amounts = _amounts(part)
+    for day, *values in part.select("ds", *amounts).iter_rows():
+        yield {"ds": day.isoformat(), **dict(zip(amounts, values, strict=True))}
+
+
+def _amounts(made: pl.DataFrame) -> list[str]:
+    return [name for name in (*VALUES, ORDER_QUANTITY) if name in made.columns]

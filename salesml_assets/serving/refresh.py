@@ -26,7 +26,7 @@ from salesml_assets.names import (
     FORECASTS,
     PRODUCTION_MODEL,
 )
-from salesml_assets.serving.book import COLUMNS, Book
+from salesml_assets.serving.book import Book, columns_of
 from salesml_assets.serving.example import try_out
 from salesml_assets.serving.local_copy import LocalCopy
 from salesml_assets.serving.state import Challenger, Model, State, Stored
@@ -134,8 +134,9 @@ class Refresher:
             for commit in written_versions(self._lake, FORECASTS, MAX_PAST):
                 cutoff = self._cutoff_of(commit.version)
                 if cutoff is not None and cutoff <= as_of:
+                    columns = columns_of(self._lake.columns(FORECASTS, commit.version))
                     rows = self._lake.read_polars(
-                        FORECASTS, COLUMNS, filters=pc.field("unique_id") == series, version=commit.version
+                        FORECASTS, columns, filters=pc.field("unique_id") == series, version=commit.version
                     )
                     return Book.of([rows]).forecast(series, horizon) if len(rows) else None
         except Exception as error:  # of the object store's clients: there are many kinds
@@ -221,7 +222,8 @@ class Refresher:
         found = self._changed(FORECASTS)
         if found is None:
             return
-        book = Book.of(self._lake.batches(FORECASTS, COLUMNS, version=found[1]))
+        columns = columns_of(self._lake.columns(FORECASTS, found[1]))
+        book = Book.of(self._lake.batches(FORECASTS, columns, version=found[1]))
         stored = Stored(book, found, last_write(self._lake, FORECASTS).timestamp)
         self._state.stored = stored
         self._seen[FORECASTS] = found
@@ -261,7 +263,8 @@ class Refresher:
             else:
                 if forecasts is not None and (stored is None or stored.table != forecasts):
                     mine = pc.field("model_version") == version.version
-                    book = Book.of(self._lake.batches(CHALLENGER_FORECASTS, COLUMNS, mine, forecasts[1]))
+                    columns = columns_of(self._lake.columns(CHALLENGER_FORECASTS, forecasts[1]))
+                    book = Book.of(self._lake.batches(CHALLENGER_FORECASTS, columns, mine, forecasts[1]))
                     written_at = last_write(self._lake, CHALLENGER_FORECASTS).timestamp
                     stored = Stored(book, forecasts, written_at) if book.names else None
                 state.challenger = Challenger(test.number, model, stored, test.salt)

@@ -75,6 +75,9 @@ class Step(BaseModel):
     hi80: float = Field(description="Upper bound of the 80 % interval.")
     lo95: float = Field(description="Lower bound of the 95 % interval.")
     hi95: float = Field(description="Upper bound of the 95 % interval.")
+    order_quantity: float | None = Field(
+        None, description="What to have for this step, by the costs in the section `orders`; not there without costs."
+    )
 
 
 _ARM = "Which model answered: champion or challenger, whose versions are numbered apart. Only during an A/B test."

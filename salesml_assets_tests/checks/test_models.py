@@ -120,6 +120,19 @@ def test_forecasts(findings):
     assert found(good.assign(lo95=-1.0), Settings(forecast={"horizon": 3, "non_negative": False})) == set()
     assert found(good.assign(yhat=10.0, hi80=400.0, hi95=500.0)) == set()
     assert found(good.assign(yhat=400.0, hi80=400.0, hi95=500.0)) == {"plausible"}
+    costs = Settings(forecast={"horizon": 3}, orders={"cost_under": 0.9, "cost_over": 0.1})  # between hi80 and hi95
+    assert found(good, costs) == set()
+    assert found(good.assign(order_quantity=12.0), costs) == set()
+    assert found(good.assign(order_quantity=11.0), costs) == set()
+    assert found(good.assign(order_quantity=7.0), costs) == {"ordered_intervals"}
+    assert found(good.assign(order_quantity=12.5), costs) == {"ordered_intervals"}
+    assert (
+        found(
+            good.assign(order_quantity=13.0),
+            Settings(forecast={"horizon": 3}, orders={"cost_under": 0.95, "cost_over": 0.05}),
+        )
+        == set()
+    )
     far = findings(
         partial(measure_forecasts, table="forecasts"), SETTINGS,
         forecasts=good.assign(yhat=0.0, lo80=0.0, lo95=0.0), sales_series=series(),

@@ -124,6 +124,8 @@ def test_relative_paths_are_relative_to_the_file(written, tmp_path, monkeypatch,
         ("quality: {rules: [{name: a b, condition: x}]}", "quality.rules.0.name: String should match pattern"),
         ("quality: {rules: [{name: a}]}", "quality.rules.0.condition: Field required"),
         ("promotion: {alpha: 0.9}", "promotion.alpha: Input should be less than 0.5"),
+        ("orders: {cost_under: 3}", "orders: set both cost_under and cost_over, or neither"),
+        ("promotion: {metric: cost}", "promotion.metric: cost needs orders.cost_under and orders.cost_over"),
         ("spark: {master: 'spark://host:7077'}", "lake.root: '.salesml/lake' is a local folder"),
         ("{spark: {master: yarn}, lake: {root: 'file:///lake'}}", "lake.root: 'file:///lake' is a local folder"),
         ("lake: {root: 'sales #2/lake'}", "lake.root: tables cannot be stored below '"),
@@ -182,6 +184,13 @@ def test_the_shipped_settings_are_valid(monkeypatch):
     found = load_settings()
     assert Path(found.sales.path).is_file()
     assert found.sales.format == "parquet"
+
+
+def test_the_service_level_is_the_ratio_of_the_costs(written):
+    assert Settings().orders.service_level is None
+    assert Settings().orders.costs == (1.0, 1.0)
+    orders = written("orders: {cost_under: 0.6, cost_over: 0.2}").orders
+    assert (orders.service_level, orders.costs) == (0.75, (0.6, 0.2))
 
 
 def test_settings_do_not_change(written):

@@ -36,6 +36,12 @@ def fill(lake: Path) -> None:
         comparison_row("champion", 7.0) | {"metric": "rmse"},
         comparison_row("champion", 0.79) | {"metric": "coverage80"},
         comparison_row("champion", 0.93) | {"metric": "coverage95"},
+        comparison_row("champion", 0.74) | {"metric": "coverage_order"},
+        comparison_row("champion", 900.0) | {"metric": "cost"},
+        comparison_row("seasonal_naive", 1200.0) | {"metric": "cost"},
+        comparison_row("champion", 100.0, "category", "tea") | {"metric": "cost"},
+        comparison_row("champion", 0.97) | {"metric": "fill_rate"},
+        comparison_row("champion", 5.5) | {"metric": "stock_cover"},
         comparison_row("champion", 0.5, "horizon", "1-7") | {"metric": "coverage80"},
         comparison_row("seasonal_naive", 0.6) | {"metric": "coverage80"},
         comparison_row("champion", 0.25) | {"metric": "change"},
@@ -73,7 +79,14 @@ def test_all_tables(exporter, lake):
         (("horizon_bucket", "1-7"),): 0.18, (("horizon_bucket", "8-14"),): 0.22
     }  # fmt: skip
 
-    assert found["salesml_production_model_coverage_ratio"] == {(("level", "80"),): 0.79, (("level", "95"),): 0.93}
+    assert found["salesml_production_model_coverage_ratio"] == {
+        (("level", "80"),): 0.79, (("level", "95"),): 0.93, (("level", "order"),): 0.74
+    }  # fmt: skip
+    assert found["salesml_backtest_error_cost"] == {
+        (("algorithm", "champion"),): 900.0, (("algorithm", "seasonal_naive"),): 1200.0
+    }  # fmt: skip
+    assert found["salesml_replay_fill_ratio"] == {(("algorithm", "champion"),): 0.97}
+    assert found["salesml_replay_stock_steps"] == {(("algorithm", "champion"),): 5.5}
 
     assert value(found, "salesml_drift_tests", kind="target") == 2
     assert value(found, "salesml_drift_tests_drifted", kind="target") == 1

@@ -6,7 +6,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from salesml_assets.forecasting.business import average_prices, business_reading, valued_sums
+from salesml_assets.forecasting.business import Costs, average_prices, business_reading, valued_sums
 from salesml_assets.forecasting.errors import daily_sums
 from salesml_assets.forecasting.scan import Scan
 from salesml_assets_tests.forecasting.predictions import in_batches
@@ -64,6 +64,19 @@ def test_money_is_each_row_times_the_price_of_its_series(
         valued = rows.query("fold >= 1").merge(prices.to_pandas(), on="unique_id")
         assert found.loc[name, "loss"] == pytest.approx(((valued["y"] - valued["yhat"]).abs() * valued["price"]).sum())
         assert found.loc[name, "y"] == pytest.approx((valued["y"] * valued["price"]).sum())
+
+
+def test_costs_are_those_of_each_row(scans: dict[str, Scan], backtests: dict[str, pd.DataFrame]) -> None:
+    names = sorted(backtests["xgboost"]["unique_id"].unique())[1:]  # the first one has no price, and costs nothing
+    prices = pl.DataFrame({"unique_id": names, "price": [1.0 + number for number in range(len(names))]})
+    costs = Costs(under=0.6, over=0.25, prices=prices)
+    for name, rows in backtests.items():
+        valued = rows.query("fold >= 1").merge(prices.to_pandas(), on="unique_id")
+        error = valued["yhat"] - valued["y"]
+        expected = ((0.25 * error.clip(lower=0) + 0.6 * (-error).clip(lower=0)) * valued["price"]).sum()
+        assert costs.added(scans[name].series)["cost"].sum() == pytest.approx(expected)
+    plain = Costs().added(scans["xgboost"].series)
+    assert plain["cost"].to_list() == pytest.approx(plain["absolute"].to_list())
 
 
 def test_where_nothing_was_sold_there_is_no_price() -> None:

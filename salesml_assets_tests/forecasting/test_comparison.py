@@ -46,7 +46,8 @@ def test_metrics_hold_coverage_too(comparison: Comparison) -> None:
     assert comparison.metrics.columns.tolist() == ["algorithm", "dimension", "segment", "metric", "value"]
     assert not comparison.metrics.duplicated(["algorithm", "dimension", "segment", "metric"]).any()
     assert set(comparison.metrics["metric"]) == {
-        "wape", "rmse", "mae", "r2", "bias", "rmsse", "coverage80", "coverage95", "rows", "series",
+        "wape", "rmse", "mae", "r2", "bias", "rmsse", "cost", "coverage80", "coverage95", "rows", "series",
+        "fill_rate", "stock_cover",
     }  # fmt: skip
     assert set(comparison.metrics["dimension"]) == {"total", "fold", "horizon", "category", "volume_class"}
     table = comparison.table()
@@ -58,8 +59,8 @@ def test_the_json_has_the_keys_that_teams_know(comparison: Comparison) -> None:
     found = json.loads(json.dumps(comparison_json(comparison), allow_nan=False))
     assert set(found) == {*RUNS, "_decision", "_folds"}
     assert found["xgboost"].keys() == {
-        "rmse", "mae", "r2", "best_params", "wape", "bias", "rmsse", "change", "coverage80", "coverage95", "seconds",
-        "rows",
+        "rmse", "mae", "r2", "best_params", "wape", "bias", "rmsse", "change", "cost", "coverage80", "coverage95",
+        "coverage_order", "seconds", "rows",
     }  # fmt: skip
     assert found["linear_regression"]["best_params"] == {"regParam": 0.1}
     assert found["xgboost"]["seconds"] == 20.0
@@ -72,7 +73,7 @@ def test_it_is_read_back_as_it_was(comparison: Comparison) -> None:
     back = Comparison.from_json(comparison.to_json())
     for name in ("decision", "recipes", "business", "runs", "residual_edges", "residual_counts"):
         assert getattr(back, name) == getattr(comparison, name)
-    for name in ("metrics", "coverage", "folds", "losses", "daily", "best_series", "worst_series", "sample"):
+    for name in ("metrics", "coverage", "folds", "losses", "daily", "best_series", "worst_series", "sample", "orders"):
         pd.testing.assert_frame_equal(getattr(back, name), getattr(comparison, name), check_dtype=False, rtol=1e-12)
 
 
@@ -136,6 +137,43 @@ def test_where_nothing_was_sold_nothing_is_better(tables: dict[str, pl.DataFrame
     json.dumps(comparison_json(first), allow_nan=False)
     champion = Recipe(algorithm="xgboost", parameters={"max_depth": 6})
     assert compare(empty, SETTINGS, RUNS, champion).decision.winner == "xgboost"
+
+
+def test_costs_bring_the_quantity_to_order_into_the_comparison(predictions: dict[str, Batches]) -> None:
+    settings = Settings(orders={"cost_under": 0.6, "cost_over": 0.2})
+    found = compare(predictions, settings, RUNS)
+    totals = {row["algorithm"]: row for row in found.table()}
+    assert all(row["coverage_order"] == pytest.approx(0.75, abs=0.06) for row in totals.values())
+    assert found.service_level == 0.75
+    # Categories add up to the total, and so do the folds to as many horizons.
+    costs = found.metrics[found.metrics["metric"] == "cost"].set_index(["algorithm", "dimension", "segment"])["value"]
+    for name in RUNS:
+        assert costs[name, "category"].sum() == pytest.approx(costs[name, "total", "all"], rel=1e-8)
+        assert costs[name, "fold"].mean() == pytest.approx(costs[name, "total", "all"], rel=1e-8)
+    assert found.business.cost == totals["xgboost"]["cost"]
+    assert found.business.baseline_cost == totals["seasonal_naive"]["cost"]
+    assert (found.business.champion_cost, found.business.cost_under, found.business.cost_over) == (None, 0.6, 0.2)
+    assert set(found.orders["algorithm"]) == {"xgboost", "seasonal_naive"}
+    json.dumps(comparison_json(found), allow_nan=False)
+    assert Comparison.from_json(found.to_json()).table() == found.table()
+
+
+def test_a_comparison_of_an_earlier_release_has_no_replay(comparison: Comparison) -> None:
+    values = json.loads(comparison.to_json())
+    del values["orders"], values["service_level"]
+    values["business"] = {name: values["business"][name] for name in ("accuracy", "error_reduction", "error_value",
+                                                                      "saved", "sold", "is_money")}  # fmt: skip
+    back = Comparison.from_json(json.dumps(values))
+    assert back.orders.empty
+    assert back.business.cost is None
+
+
+def test_the_model_before_is_part_of_the_reading(predictions: dict[str, Batches]) -> None:
+    old = Recipe(algorithm="xgboost", parameters={"max_depth": 2})
+    found = compare(predictions, SETTINGS, RUNS, old, predictions["linear_regression"])
+    totals = {row["algorithm"]: row["cost"] for row in found.table()}
+    assert found.business.champion_cost == totals[CHAMPION] > found.business.cost
+    assert set(found.orders["algorithm"]) == {"xgboost", "seasonal_naive", CHAMPION}
 
 
 def test_prices_turn_units_into_money(

@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from salesml_assets.config.settings import PromotionSettings
+from salesml_assets.config.settings import Settings
 from salesml_assets.forecasting.batches import Batches
 from salesml_assets.forecasting.errors import (
     best_and_worst_series,
@@ -134,11 +134,12 @@ def test_the_metric_that_decides_is_the_sum_of_its_losses() -> None:
     days = daily_errors(rows).group_by("fold", "ds").agg(pl.col("origin").max(), pl.exclude("origin").sum())
     sums = daily_sums({"a": days})
     error = (rows["yhat"] - rows["y"]).to_numpy()
-    cost = decisive_losses(sums, PromotionSettings(metric="cost", cost_under=3.0, cost_over=0.5))
+    by_cost = Settings(promotion={"metric": "cost"}, orders={"cost_under": 3.0, "cost_over": 0.5})
+    cost = decisive_losses(sums, by_cost)
     expected = (3.0 * np.maximum(-error, 0) + 0.5 * np.maximum(error, 0)).sum()
     assert cost["a"].sum() == pytest.approx(expected, rel=1e-9)
     assert cost["volume"].sum() == pytest.approx(rows["y"].sum(), rel=1e-9)
-    scaled = decisive_losses(sums, PromotionSettings(metric="rmsse"))
+    scaled = decisive_losses(sums, Settings(promotion={"metric": "rmsse"}))
     naive = rows["naive_mse"].to_numpy()
     assert scaled["a"].sum() / scaled["volume"].sum() == pytest.approx(np.nanmean(error**2 / naive), rel=1e-9)
-    assert decisive_losses(sums, PromotionSettings())["a"].sum() == pytest.approx(np.abs(error).sum(), rel=1e-9)
+    assert decisive_losses(sums, Settings())["a"].sum() == pytest.approx(np.abs(error).sum(), rel=1e-9)

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from salesml_assets.forecasting.batches import Batches
 from salesml_assets.forecasting.intervals import (
     BOUNDS,
+    ORDER_QUANTITY,
+    PROBABILITIES,
     apply_intervals,
     bound_names,
     cross_fold_coverage,
@@ -109,6 +111,66 @@ def test_coverage_on_exchangeable_residuals_is_nominal() -> None:
         assert below == pytest.approx(above, abs=0.02)
 
 
+def test_quantiles_are_corrected_order_statistics_of_each_size() -> None:
+    rows = exchangeable(6_000, 1)
+    table = table_of(rows)
+    frame = rows.to_pandas()
+    unit = np.sqrt((frame["scale"] + frame["yhat"]) / 2 * np.sqrt(frame["naive_mse"]))
+    score, sizes = ((frame["y"] - frame["yhat"]) / unit).to_numpy(), by_size(frame["scale"].to_numpy())
+    for size in range(3):
+        ordered = np.sort(score[sizes == size])
+        for probability, found in zip(PROBABILITIES, table.loc[size, "quantiles"], strict=True):
+            # Above the middle as many scores at or below as the probability asks for, below it the mirror image.
+            rank = (len(ordered) + 1) * probability
+            expected = np.ceil(rank - 1e-9) if probability >= 0.5 else np.floor(rank + 1e-9)
+            assert found == ordered[int(np.clip(expected, 1, len(ordered))) - 1]
+
+
+@pytest.mark.parametrize("level", [0.3, 0.5, 0.72, 0.9, 0.97])
+def test_demand_is_at_most_the_order_as_often_as_its_level_says(level: float) -> None:
+    table = interval_table(in_batches(exchangeable(12_000, 5)))
+    new = apply_intervals(exchangeable(40_000, 6), table, non_negative=False, service_level=level)
+    assert (new["y"] <= new[ORDER_QUANTITY]).mean() == pytest.approx(level, abs=0.012)
+
+
+@given(st.lists(st.floats(0.0005, 0.9995), min_size=2, max_size=8))
+def test_a_higher_level_never_orders_less(levels: list[float]) -> None:
+    table, frame = interval_table(in_batches(exchangeable(2_000, 9))), exchangeable(50, 10)
+    found = [apply_intervals(frame, table, True, level)[ORDER_QUANTITY].to_numpy() for level in sorted(levels)]
+    assert (np.diff(found, axis=0) >= 0).all()
+
+
+def test_a_model_without_quantiles_orders_between_its_bounds() -> None:
+    whole, frame = interval_table(in_batches(exchangeable(2_000, 9))), exchangeable(50, 10)
+    table = whole.drop("quantiles")
+    assert apply_intervals(frame, table, True).columns == apply_intervals(frame, whole, True).columns
+    for level, bound in ((0.9, "hi80"), (0.975, "hi95"), (0.1, "lo80")):
+        found = apply_intervals(frame, table, True, level)
+        assert found[ORDER_QUANTITY].to_numpy() == pytest.approx(found[bound].to_numpy())
+    between = apply_intervals(frame, table, True, 0.6)
+    assert (between["lo80"] <= between[ORDER_QUANTITY]).all()
+    assert (between[ORDER_QUANTITY] <= between["hi80"]).all()
+
+
+def test_coverage_of_the_order_is_that_of_held_out_folds(
+    predictions: dict[str, Batches], tables: dict[str, pl.DataFrame]
+) -> None:
+    some = {"xgboost": predictions["xgboost"]}
+    found = cross_fold_coverage(some, dimensions=("total", "fold"), service_level=0.7)
+    assert found["level"].isna().sum() == 4
+    ordered = found[found["level"].isna()].set_index("segment")
+    rows = tables["xgboost"]
+    for fold in (1, 2, 3):
+        table = interval_table(in_batches(rows.filter(pl.col("fold") != fold)))
+        own = apply_intervals(rows.filter(pl.col("fold") == fold), table, True, 0.7)
+        assert ordered.loc[str(fold), "coverage"] == pytest.approx((own["y"] <= own[ORDER_QUANTITY]).mean(), rel=1e-9)
+        width = own[ORDER_QUANTITY].sum() / own["y"].sum()
+        assert ordered.loc[str(fold), "width"] == pytest.approx(width, rel=1e-9)
+    assert ordered.loc["all", "coverage"] == pytest.approx(0.7, abs=0.06)
+    plain = cross_fold_coverage(some, dimensions=("total", "fold"))
+    pd.testing.assert_frame_equal(found[found["level"].notna()].reset_index(drop=True), plain)
+
+
 def test_a_size_with_few_rows_takes_the_bounds_of_all() -> None:
     rows = [(1, 1, 11.0, 1.0, 100.0, None)] * 149 + [(1, 1, 2.0, 1.0, 1.0, None)] * 500
     table = table_of(pl.DataFrame(rows, CALIBRATION, orient="row"))
@@ -144,10 +206,14 @@ def test_no_predictions_are_an_error() -> None:
         max_size=30,
     ),
     non_negative=st.booleans(),
+    level=st.floats(0.001, 0.999),
 )
-def test_bounds_are_nested_around_the_forecast(rows: list[tuple[Any, ...]], non_negative: bool) -> None:
+def test_bounds_are_nested_around_the_forecast(rows: list[tuple[Any, ...]], non_negative: bool, level: float) -> None:
     frame = pl.DataFrame([(1, *row) for row in rows], CALIBRATION, orient="row")
-    found = apply_intervals(frame, interval_table(in_batches(frame)), non_negative)
+    found = apply_intervals(frame, interval_table(in_batches(frame)), non_negative, level)
+    for nominal, low, high in ((0.8, "lo80", "hi80"), (0.95, "lo95", "hi95")):
+        assert level < (1 - nominal) / 2 or (found[low] <= found[ORDER_QUANTITY]).all()
+        assert level > (1 + nominal) / 2 or (found[ORDER_QUANTITY] <= found[high]).all()
     assert len(found) == len(rows)
     ordered = found.select("lo95", "lo80", "yhat", "hi80", "hi95").to_numpy()
     assert (np.diff(ordered, axis=1) >= 0).all()
@@ -157,7 +223,7 @@ def test_bounds_are_nested_around_the_forecast(rows: list[tuple[Any, ...]], non_
 
 def test_other_levels_have_columns_of_their_own() -> None:
     table = table_of(exchangeable(2_000, 8), levels=(0.5, 0.9, 0.99))
-    assert tuple(table.columns[2:]) == bound_names((0.5, 0.9, 0.99))
+    assert tuple(table.columns[2:]) == (*bound_names((0.5, 0.9, 0.99)), "quantiles")
     widths = [(table[f"hi{level}"] - table[f"lo{level}"]) for level in (50, 90, 99)]
     assert (widths[0] <= widths[1]).all()
     assert (widths[1] <= widths[2]).all()

@@ -200,7 +200,7 @@ def test_settings_reach_the_test(settings_for: Callable[..., Any]) -> None:
 
 
 def test_the_reason_names_the_metric_that_decided() -> None:
-    by_cost = Settings(promotion={"metric": "cost", "cost_under": 3.0})
+    by_cost = Settings(promotion={"metric": "cost"}, orders={"cost_under": 3.0, "cost_over": 1.0})
     found = decision([0.0, 0.3, 0.35, 0.7], "moving_average", settings=by_cost)
     assert found.metric == "cost"
     assert "its cost per unit sold of" in found.reason

@@ -39,6 +39,7 @@ def metrics(wapes: dict[str, float] = WAPES) -> pd.DataFrame:
                     "r2": 1 - value,
                     "bias": value / 10 - 0.03,
                     "rmsse": 2 * value,
+                    "cost": 1e5 * wape / len(segments),
                     "coverage80": 0.79,
                     "coverage95": 0.94,
                     "rows": 1000 - place,
@@ -78,6 +79,16 @@ def timelines(scale: float = 100.0) -> dict[str, pd.DataFrame]:
         "total_backtest": series["series_backtest"].groupby(["fold", "ds"], as_index=False)["yhat"].sum(),
         "total_future": series["series_future"].groupby("ds", as_index=False)[columns].sum(),
     }
+
+
+def orders() -> pd.DataFrame:
+    """A replay in which the seasonal naive needs twice the stock for the same availability."""
+    rows = [
+        (name, level, level, times * 100 * level, times * 10 * level, 1_000 * (1 - level))
+        for name, times in (("xgboost", 1.0), ("seasonal_naive", 2.0))
+        for level in (0.5, 0.8, 0.95)
+    ]
+    return pd.DataFrame(rows, columns=["algorithm", "service_level", "fill_rate", "stock", "cover", "lost"])
 
 
 def decision() -> Decision:
@@ -148,8 +159,19 @@ def full_report(**changes: Any) -> ReportData:
             columns=["dimension", "segment", "level", "coverage"],
         ),
         business=Business(
-            accuracy=70.0, error_reduction=25.0, error_value=30_000.0, saved=10_000.0, sold=100_000.0, is_money=True
+            accuracy=70.0,
+            error_reduction=25.0,
+            error_value=30_000.0,
+            saved=10_000.0,
+            sold=100_000.0,
+            is_money=True,
+            cost=30_000.0,
+            baseline_cost=40_000.0,
+            champion_cost=34_000.0,
+            cost_under=1.0,
+            cost_over=1.0,
         ),
+        orders=orders(),
         importance=pd.DataFrame({"name": ["f_mean_28", "f_horizon", "f_promo"], "value": [6.0, 3.0, 1.0]}),
         importance_of="xgboost",
         sample=pd.DataFrame({"y": y, "yhat": yhat}),

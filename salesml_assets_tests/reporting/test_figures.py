@@ -20,6 +20,7 @@ from .sample import WAPES, bare_report, full_report, metrics, timelines
 ALL_FIGURES = {
     "total_over_time",
     "metric_bars",
+    "availability_and_stock",
     "gain_intervals",
     "error_by_horizon",
     "error_by_fold",

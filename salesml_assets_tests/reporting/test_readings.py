@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pandas as pd
 import pytest
 
-from salesml_assets.reporting import readings
+from salesml_assets.reporting import readings, tables
 from salesml_assets.reporting.data import Business, Decision
 
-from .sample import bare_report, full_report, metrics, timelines
+from .sample import bare_report, full_report, metrics, orders, timelines
 
 
 @pytest.mark.parametrize(
@@ -123,3 +126,56 @@ def test_totals_cancel_errors_but_not_bias(bias, words):
     assert ("one-sided" in text) == bool(words)
     without = table[table["dimension"] != "level"]
     assert readings.added_up(bare_report(metrics=without)) is None
+
+
+def test_what_the_errors_cost_names_the_assumption() -> None:
+    data = full_report()
+    assert readings.worth(data) == (
+        "In 28 days the errors of XGBoost cost 30,000, 10,000 less than those of seasonal naive and 4,000 less "
+        "than those of the model before. Assumed: each unit too few or too many costs its full price; what it costs in "
+        "truth is set by orders.cost_under and orders.cost_over."
+    )
+    business = data.business | {"cost_under": 0.6, "cost_over": 0.25, "is_money": True}
+    known = replace(data, business=business, has_costs=True)  # type: ignore[arg-type]
+    assert str(readings.worth(known)).endswith(
+        "Assumed: a unit too few costs 60% of its price, a unit too many 25% of its price."
+    )
+    units = replace(known, business=business | {"is_money": False})  # type: ignore[arg-type]
+    assert str(readings.worth(units)).endswith("Assumed: a unit too few costs 0.600, a unit too many 0.250.")
+    assert [card.value for card in readings.headline_cards(known)][-1] == "30,000"
+    assert readings.worth(bare_report()) is None
+
+
+def test_the_replay_compares_stock_at_the_same_availability() -> None:
+    assert readings.replayed(full_report()) == (
+        "Ordered every 7 days, delivered 1 day later, and with safety for 95% of the orders, XGBoost would have served "
+        "95.0% of the demand with stock for 9.5 days. For the same availability seasonal naive needs stock for "
+        "19.0 days, 100% more."
+    )
+    assert readings.replayed(bare_report()) is None
+    # What was never reached is not guessed.
+    assert readings.cover_for(orders().query("algorithm == 'xgboost'"), 0.99) is None
+
+
+def test_coverage_of_the_order_stands_beside_the_intervals() -> None:
+    rows = pd.DataFrame([("total", "all", 0.8, 0.79), ("total", "all", None, 0.76)],
+                        columns=["dimension", "segment", "level", "coverage"])  # fmt: skip
+    data = bare_report(coverage=rows, service_level=0.75)
+    assert readings.covered(data) == (
+        "Of 100 actual values in the backtests, 79 inside the 80% interval and 76 at or below the quantity to order, "
+        "which should suffice at least 75 times."
+    )
+    table = tables.coverage_table(data)
+    assert table is not None
+    assert (table.header, table.rows) == (["Part", "80% interval", "Order for 75%"], [["All", "79.0%", "76.0%"]])
+
+
+def test_costs_stand_by_category_and_against_baseline_and_the_model_before() -> None:
+    table = tables.costs_table(full_report())
+    assert table is not None
+    assert table.header == ["Category", "XGBoost", "Seasonal naive", "Linear regression", "Against seasonal naive"]
+    assert table.rows[0] == ["All", "30,000", "40,000", "34,000", "−25%"]
+    assert [row[0] for row in table.rows] == ["All", "coffee", "tea"]
+    replay = tables.orders_table(full_report())
+    assert replay is not None
+    assert replay.rows[replay.highlighted or 0] == ["95%", "95.0%", "9.5", "95.0%", "19.0"]

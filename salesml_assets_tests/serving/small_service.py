@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import xgboost
 
@@ -21,7 +22,7 @@ from salesml_assets.config.settings import (
 from salesml_assets.forecasting.challenger import Plan, with_challenger
 from salesml_assets.forecasting.features import FeatureSpec, add_features, feature_spec
 from salesml_assets.forecasting.folds import rolling_folds
-from salesml_assets.forecasting.intervals import bound_names
+from salesml_assets.forecasting.intervals import PROBABILITIES, bound_names
 from salesml_assets.forecasting.model.bundle import Bundle, Calendar, write_bundle
 from salesml_assets.forecasting.model.encoder import Encoder, PanelColumns
 from salesml_assets.forecasting.model.models import Baseline, Learned, Model
@@ -130,7 +131,9 @@ def bundle_of(model: Model, settings: Settings, cutoff: dt.date, version: int = 
         horizon=horizon,
         calendar=Calendar(1, None, CLOSED),
         non_negative=True,
-        intervals=pl.DataFrame([{"min_scale": scale, "rows": 100, **scores} for scale in (20.0, 0.0)]),
+        intervals=pl.DataFrame([{"min_scale": scale, "rows": 100, **scores} for scale in (20.0, 0.0)]).with_columns(
+            quantiles=pl.lit(np.interp(PROBABILITIES, (0.025, 0.1, 0.9, 0.975), sorted(scores.values())).tolist())
+        ),
         lake_versions={},
         settings=settings.model_dump(mode="json"),
         trained_at=dt.datetime(2023, 7, 17, 6, tzinfo=dt.UTC),
@@ -175,7 +178,8 @@ def promote(settings: Settings, bundle: Bundle, folder: str | None = None) -> No
 
 def write_forecasts(settings: Settings, bundle: Bundle, panel: pl.DataFrame) -> pl.DataFrame:
     """Writes the table of forecasts as the batch run does, and returns it."""
-    made = forecast(bundle, panel.filter(pl.col("kind") == "future")).sort("unique_id", "ds")
+    future = panel.filter(pl.col("kind") == "future")
+    made = forecast(bundle, future, settings.orders.service_level).sort("unique_id", "ds")
     Lakehouse(settings.lake.root).write_polars(made, FORECASTS)
     return made
 

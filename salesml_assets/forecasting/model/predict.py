@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from salesml_assets.forecasting.batches import PREDICTION_COLUMNS
-from salesml_assets.forecasting.intervals import BOUNDS, apply_intervals
+from salesml_assets.forecasting.intervals import BOUNDS, ORDER_QUANTITY, apply_intervals
 from salesml_assets.forecasting.model.models import Model
 from salesml_assets.forecasting.model.profile import Profile
 from salesml_assets.names import ENDED
@@ -20,7 +20,8 @@ from salesml_assets.names import ENDED
 if TYPE_CHECKING:
     from salesml_assets.forecasting.model.bundle import Bundle
 
-FORECAST_COLUMNS = ("ds", "yhat", *BOUNDS, "model", "model_version", "cutoff")
+ABOUT = ("model", "model_version", "cutoff")
+FORECAST_COLUMNS = ("ds", "yhat", *BOUNDS, *ABOUT)
 
 
 def predict(model: Model, profile: Profile, rows: pl.DataFrame, non_negative: bool) -> pl.DataFrame:
@@ -73,8 +74,8 @@ def predict_folds(
     return pl.concat(parts)
 
 
-def forecast(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:
-    """Forecasts with intervals.
+def forecast(bundle: Bundle, rows: pl.DataFrame, service_level: float | None = None) -> pl.DataFrame:
+    """Forecasts with intervals, and the quantity to order.
 
     Weekdays on which the business is closed are zero. The column `model` says where something else than the model made
     a forecast: for a series that is too short, or that stopped selling (`predict`).
@@ -82,17 +83,23 @@ def forecast(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:
     Args:
         bundle: A production model.
         rows: Rows of the panel of the kind `future`.
+        service_level: Probability with which a step's demand is at most `order_quantity`
+            (`config.settings.OrderSettings.service_level`); None: without that column.
 
     Returns:
-        `unique_id`, the series keys, and `FORECAST_COLUMNS`.
+        `unique_id`, the series keys, and `FORECAST_COLUMNS`; with a service level `order_quantity` after the bounds,
+        in the unit of the target: zero where the business is closed and for a series that stopped selling.
     """
     predicted = predict(bundle.model, bundle.profile, rows, bundle.non_negative)
     named = predicted.with_columns(pl.col("by").fill_null(pl.lit(bundle.algorithm)).alias("model"))
-    bounded = apply_intervals(named, bundle.intervals, bundle.non_negative)
-    zero_when_closed = {name: pl.when("closed").then(0.0).otherwise(name) for name in ("yhat", *BOUNDS)}
-    columns = {name: pl.col(name) for name in ("unique_id", *bundle.series_keys, *FORECAST_COLUMNS)}
-    columns |= {"model_version": pl.lit(bundle.version, pl.Int32), "cutoff": pl.col("origin")}
-    return bounded.select(**(columns | zero_when_closed))
+    bounded = apply_intervals(named, bundle.intervals, bundle.non_negative, service_level)
+    values = {name: pl.when("closed").then(0.0).otherwise(name) for name in ("yhat", *BOUNDS)}
+    if service_level is not None:
+        nothing = pl.col("closed") | pl.col("ended")
+        values[ORDER_QUANTITY] = pl.when(nothing).then(0.0).otherwise(ORDER_QUANTITY)
+    names = {name: pl.col(name) for name in ("unique_id", *bundle.series_keys, "ds", *values, *ABOUT)}
+    about = {"model_version": pl.lit(bundle.version, pl.Int32), "cutoff": pl.col("origin")}
+    return bounded.select(**(names | values | about))
 
 
 def no_forecasts(series_keys: Sequence[str]) -> pl.DataFrame:

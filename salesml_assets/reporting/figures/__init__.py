@@ -19,12 +19,14 @@ from salesml_assets.reporting.figures.drivers import (
     partial_dependence,
 )
 from salesml_assets.reporting.figures.fit import feature_importance, predicted_against_actual, residual_histogram
+from salesml_assets.reporting.figures.orders import availability_and_stock
 from salesml_assets.reporting.figures.quality import quarantine_reasons
 from salesml_assets.reporting.figures.timelines import series_small_multiples, total_over_time
 
 __all__ = [
     "Picture",
     "ab_test",
+    "availability_and_stock",
     "effects_by_value",
     "error_by_fold",
     "error_by_horizon",
@@ -64,6 +66,11 @@ _PICTURES: dict[str, tuple[str, Callable[[ReportData], Figure | None], _Reading]
     "error_by_fold": (N_("Error by backtest period"), error_by_fold, readings.over_folds),
     "predicted_against_actual": (N_("Forecast against actual"), predicted_against_actual, readings.typical_error),
     "residual_histogram": (N_("Distribution of errors"), residual_histogram, readings.typical_error),
+    "availability_and_stock": (
+        N_("Availability and the stock that it takes"),
+        availability_and_stock,
+        readings.replayed,
+    ),
     "feature_importance": (N_("What the forecast looks at"), feature_importance, readings.driven_by),
     "group_influence": (N_("What moves the forecasts"), group_influence, readings.moved_by),
     "effects_by_value": (N_("What a weekday, a month or a plan adds"), effects_by_value, readings.effects_text),
