@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
 # A partition is held in memory by one Python worker: some hundred MB with the features of this many rows.
@@ -24,12 +24,11 @@ def map_series(frame: DataFrame, function: Callable[[pl.DataFrame], pl.DataFrame
         frame: Any rows with a `unique_id`; all rows of a series reach the same call.
         function: Takes and returns a Polars frame; it sees many series at once, in no particular order. It is
             also called once with no rows, to learn the columns that it returns.
-        rows: Rows of the frame, about; they set the number of partitions.
+        rows: Rows of the frame, about; with the size of the cluster they set the number of partitions.
     """
     schema = _result_schema(frame, function)
     arrow = to_arrow_schema(schema)
-    spark = frame.sparkSession
-    partitions = max(int(spark.conf.get("spark.sql.shuffle.partitions") or 1), -(-rows // ROWS_PER_PARTITION))
+    partitions = max(default_tasks(frame.sparkSession), -(-rows // ROWS_PER_PARTITION))
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         received = [batch for batch in batches if batch.num_rows]
@@ -38,6 +37,16 @@ def map_series(frame: DataFrame, function: Callable[[pl.DataFrame], pl.DataFrame
             yield from result.to_arrow().cast(arrow).to_batches(max_chunksize=20_000)
 
     return frame.repartition(partitions, "unique_id").mapInArrow(run, schema)
+
+
+def default_tasks(spark: SparkSession) -> int:
+    """Two tasks for each core, unless the setting says how many.
+
+    Spark joins small shuffle partitions by itself, but not those of a repartition: its default of 200 would be 200
+    calls of Python, whatever the size of the cluster.
+    """
+    wanted = spark.sparkContext.getConf().get("spark.sql.shuffle.partitions")
+    return int(wanted) if wanted else 2 * spark.sparkContext.defaultParallelism
 
 
 def map_rows(frame: DataFrame, function: Callable[[pl.DataFrame], pl.DataFrame]) -> DataFrame:

@@ -100,17 +100,20 @@ def local_cores(master: str) -> int:
 
 
 def _partitions(settings: Settings) -> dict[str, str]:
-    """Numbers of tasks by the size of the master: the defaults are made for clusters, and a local task costs 10 ms."""
+    """Numbers of tasks: the defaults are made for tables of millions of files, and each task costs 10 ms."""
     wanted = settings.spark.shuffle_partitions
     if not is_local(settings.spark.master):
         # A cluster's size is not known before its executors are there; Spark joins small partitions by itself.
-        return {"spark.sql.shuffle.partitions": str(wanted)} if wanted else {}
+        return _listing_tasks(4, 64) | ({"spark.sql.shuffle.partitions": str(wanted)} if wanted else {})
     cores = local_cores(settings.spark.master)
-    partitions = str(wanted or 2 * cores)
+    partitions = wanted or 2 * cores
+    return _listing_tasks(min(cores, 4), partitions) | {"spark.sql.shuffle.partitions": str(partitions)}
+
+
+def _listing_tasks(log: int, folders: int) -> dict[str, str]:
     return {
-        "spark.sql.shuffle.partitions": partitions,
-        "spark.databricks.delta.snapshotPartitions": str(min(cores, 4)),  # 50 by default
-        "spark.sql.sources.parallelPartitionDiscovery.parallelism": partitions,  # 10000 by default; VACUUM uses all
+        "spark.databricks.delta.snapshotPartitions": str(log),  # 50 by default
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(folders),  # 10000 by default; VACUUM uses all
     }
 
 

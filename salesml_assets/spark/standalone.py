@@ -15,8 +15,15 @@ from salesml_assets.spark.java import use_java
 from salesml_assets.spark.session import CLUSTER_SECRET, STATE
 
 CLASSES = {"master": "org.apache.spark.deploy.master.Master", "worker": "org.apache.spark.deploy.worker.Worker"}
-AUTHENTICATE = "-Dspark.authenticate=true"
-CLEAN_UP = "-Dspark.worker.cleanup.enabled=true -Dspark.worker.cleanup.appDataTtl=86400"
+PROMETHEUS = "org.apache.spark.metrics.sink.PrometheusServlet"
+COMMON = f"-Dspark.authenticate=true -Dspark.metrics.conf.*.sink.prometheusServlet.class={PROMETHEUS}"
+# The master's REST server takes programs from anybody: it does not ask for the secret, and is on by default.
+OPTIONS = {
+    "master": "-Dspark.master.rest.enabled=false"
+    " -Dspark.metrics.conf.master.sink.prometheusServlet.path=/metrics/master/prometheus",
+    "worker": "-Dspark.worker.cleanup.enabled=true -Dspark.worker.cleanup.appDataTtl=86400"
+    " -Dspark.metrics.conf.worker.sink.prometheusServlet.path=/metrics/prometheus",
+}
 
 
 def node_command(role: str, arguments: list[str], environment: dict[str, str]) -> tuple[list[str], dict[str, str]]:
@@ -37,10 +44,10 @@ def node_command(role: str, arguments: list[str], environment: dict[str, str]) -
     import pyspark
 
     home = Path(pyspark.__file__).parent
-    options = AUTHENTICATE if role == "master" else f"{AUTHENTICATE} {CLEAN_UP}"
+    name = f"SPARK_{role.upper()}_OPTS"
     variables = environment | {
         "SPARK_HOME": str(home),
-        f"SPARK_{role.upper()}_OPTS": f"{options} {environment.get(f'SPARK_{role.upper()}_OPTS', '')}".strip(),
+        name: f"{COMMON} {OPTIONS[role]} {environment.get(name, '')}".strip(),
         "SPARK_DAEMON_MEMORY": environment.get("SPARK_DAEMON_MEMORY", "512m"),
         "SPARK_WORKER_DIR": environment.get("SPARK_WORKER_DIR", f"{environment.get('SPARK_LOCAL_DIRS', '.')}/work"),
     }

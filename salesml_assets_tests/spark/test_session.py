@@ -142,6 +142,7 @@ def test_local_master_takes_jars_on_the_class_path_and_a_cluster_is_sent_them() 
     assert local["spark.databricks.delta.snapshotPartitions"] == "3"
     cluster = spark_config(Settings(spark={"master": "spark://host:7077"}, lake={"root": "s3a://bucket/lake"}))
     assert "delta-spark" in cluster["spark.jars"]
+    assert cluster["spark.databricks.delta.snapshotPartitions"] == "4"
     assert not {"spark.driver.host", "spark.sql.shuffle.partitions", "spark.driver.extraClassPath"} & cluster.keys()
     chosen = Settings(spark={"master": "spark://host:7077", "shuffle_partitions": 64}, lake={"root": "s3a://b/l"})
     assert spark_config(chosen)["spark.sql.shuffle.partitions"] == "64"

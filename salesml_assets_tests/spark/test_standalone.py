@@ -24,8 +24,14 @@ def test_a_worker_knows_its_master_and_asks_for_the_secret():
 
 def test_options_of_the_environment_are_kept():
     _, variables = node_command("master", [], SECRET | {"SPARK_MASTER_OPTS": "-Dx=y", "SPARK_DAEMON_MEMORY": "1g"})
-    assert variables["SPARK_MASTER_OPTS"] == "-Dspark.authenticate=true -Dx=y"
+    assert variables["SPARK_MASTER_OPTS"].split()[-1] == "-Dx=y"
+    assert "-Dspark.authenticate=true" in variables["SPARK_MASTER_OPTS"].split()
     assert variables["SPARK_DAEMON_MEMORY"] == "1g"
+
+
+def test_the_master_takes_no_programs_without_the_secret():
+    _, variables = node_command("master", [], SECRET)
+    assert "-Dspark.master.rest.enabled=false" in variables["SPARK_MASTER_OPTS"].split()
 
 
 def test_a_node_without_a_secret_does_not_start():

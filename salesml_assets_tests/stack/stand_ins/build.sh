@@ -27,24 +27,24 @@ if missing python:3.11-slim-bookworm; then
 fi
 
 mkdir "$work/servers"
-cp "$here"/postgres-entrypoint.sh "$work/servers/"
-go_binary() { # module, version, name of the binary, its name in the image
-  if [ ! -x "$here/.cache/$4" ]; then
+cp "$here"/*-entrypoint.sh "$work/servers/"
+go_binary() { # package, version, name of the binary
+  if [ ! -x "$here/.cache/$3" ]; then
     mkdir -p "$here/.cache"
     GOBIN="$work/bin" GOFLAGS=-mod=mod CGO_ENABLED=0 go install -trimpath "-ldflags=-s -w" "$1@$2" >&2
-    mv "$work/bin/$3" "$here/.cache/$4"
+    mv "$work/bin/$3" "$here/.cache/"
   fi
-  cp "$here/.cache/$4" "$work/servers/"
+  install -m 755 "$here/.cache/$3" "$work/servers/"
 }
 server() { # target of debian.Dockerfile, image
   local image
   image=$(tag "$2")
   if missing "$image"; then
     case $1 in
-    minio) go_binary github.com/minio/minio latest minio minio ;;
-    mailpit) go_binary github.com/axllent/mailpit latest mailpit mailpit ;;
+    minio) go_binary github.com/versity/versitygw/cmd/versitygw latest versitygw ;;
+    mailpit) go_binary github.com/axllent/mailpit latest mailpit ;;
     esac
-    touch "$work/servers/minio" "$work/servers/mailpit"
+    touch "$work/servers/versitygw" "$work/servers/mailpit"
     docker build --quiet --network host --tag "$image" --target "$1" --file "$here/debian.Dockerfile" "$work/servers" >/dev/null
   fi
 }
@@ -62,6 +62,7 @@ echo "stand-in $(tag postgres): Debian $(package postgres postgresql-15)"
 echo "stand-in $(tag haproxy): Debian $(package haproxy haproxy)"
 echo "stand-in $(tag prom/prometheus): Debian $(package prom/prometheus prometheus)"
 echo "stand-in $(tag prom/alertmanager): Debian $(package prom/alertmanager prometheus-alertmanager)"
-echo "stand-in $(tag axllent/mailpit): Go module, $(contents "$(tag axllent/mailpit)" '/mailpit version --no-release-check')"
-echo "stand-in $(tag minio/minio): Go module, $(contents "$(tag minio/minio)" 'minio --version')"
+module() { go version -m "$here/.cache/$1" | awk '$1 == "mod" {print $2, $3}'; }
+echo "stand-in $(tag axllent/mailpit): Go module $(module mailpit)"
+echo "stand-in $(tag minio/minio): another S3 server, Go module $(module versitygw)"
 echo "not built: $(tag grafana/grafana): no registry here has it"

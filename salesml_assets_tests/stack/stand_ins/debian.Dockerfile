@@ -15,27 +15,30 @@ ENTRYPOINT ["docker-entrypoint.sh"]
 CMD ["postgres"]
 
 FROM packages AS prometheus
-RUN apt-get install -y -qq --no-install-recommends prometheus wget && rm -rf /var/lib/apt/lists/* \
+RUN apt-get install -y -qq --no-install-recommends prometheus wget && apt-get clean && rm -rf /var/lib/apt/lists/* \
  && mkdir /prometheus && chown nobody /prometheus && ln -s /usr/bin/prometheus /usr/bin/promtool /bin/ || true
 USER nobody
 ENTRYPOINT ["/usr/bin/prometheus"]
 
 FROM packages AS alertmanager
-RUN apt-get install -y -qq --no-install-recommends prometheus-alertmanager wget && rm -rf /var/lib/apt/lists/* \
+RUN apt-get install -y -qq --no-install-recommends prometheus-alertmanager wget && apt-get clean && rm -rf /var/lib/apt/lists/* \
  && mkdir /alertmanager && chown nobody /alertmanager
 USER nobody
 ENTRYPOINT ["/usr/bin/prometheus-alertmanager"]
 
 FROM packages AS haproxy
-RUN apt-get install -y -qq --no-install-recommends haproxy && rm -rf /var/lib/apt/lists/*
+RUN apt-get install -y -qq --no-install-recommends haproxy && apt-get clean && rm -rf /var/lib/apt/lists/*
 USER haproxy
 STOPSIGNAL SIGUSR1
 ENTRYPOINT ["haproxy"]
 
+# Another S3 server than MinIO: conditional writes are the same, MinIO's console and metrics are missing.
 FROM packages AS minio
-RUN apt-get install -y -qq --no-install-recommends curl && rm -rf /var/lib/apt/lists/*
-COPY minio /usr/bin/minio
-ENTRYPOINT ["/usr/bin/minio"]
+RUN apt-get install -y -qq --no-install-recommends curl && apt-get clean && rm -rf /var/lib/apt/lists/*
+LABEL salesml.stand-in=versitygw
+COPY versitygw /usr/bin/versitygw
+COPY minio-entrypoint.sh /usr/local/bin/docker-entrypoint.sh
+ENTRYPOINT ["docker-entrypoint.sh"]
 
 FROM packages AS mailpit
 COPY mailpit /mailpit
