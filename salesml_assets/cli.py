@@ -191,6 +191,46 @@ def notebook(
 
 
 @app.command()
+def tune(
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, max=1440, help="Budget of time; default: search.minutes.")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="End with so many trials, those of earlier runs included.")
+    ] = None,
+) -> None:
+    """Search for a better recipe on the current panel, without Spark; the same command continues a search."""
+    from salesml_assets.automation.tune import search_cores
+    from salesml_assets.forecasting.algorithms.tuned import ALGORITHM
+    from salesml_assets.forecasting.search.found import as_settings, found_trial
+    from salesml_assets.forecasting.search.lake import search_lake
+    from salesml_assets.forecasting.search.study import Limits, line_of
+    from salesml_assets.lake.export import lake_of
+    from salesml_assets.registry.search_log import log_trials
+
+    enter_project()
+    settings = load_settings()
+    limits = Limits(settings.search.minutes if minutes is None else minutes, trials)
+    outcome = search_lake(
+        lake_of(settings), settings, limits, search_cores(settings), lambda *about: typer.echo(line_of(*about))
+    )
+    typer.echo(f"Ended: {outcome.reason}. {len(outcome.trials)} trials.")
+    problem = log_trials(outcome, settings.registry) if settings.registry.enabled else None
+    if problem:
+        _print_error(f"trials are not logged: {problem}")
+    found = found_trial(outcome, settings)
+    if found is None or found.value is None:
+        typer.echo("No recipe was better than the default one: there is nothing to change.")
+        return
+    typer.echo(f"Found: trial {found.number} has {found.value:.1%} of the default recipe's error.")
+    if ALGORITHM.name in settings.training.algorithms:
+        typer.echo("The next `salesml run` backtests it as `tuned`, and promotes it if it is better there, too.")
+    else:
+        typer.echo("Add `tuned` to training.algorithms: the next run backtests it, and promotes it if it is better.")
+    typer.echo(f"To keep this recipe whatever later searches find:\n\n{as_settings(found.recipe)}", nl=False)
+
+
+@app.command()
 def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 3000) -> None:
     """Open the Dagster UI on the state of this project; ends with Ctrl-C."""
     import dagster as dg

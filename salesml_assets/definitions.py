@@ -19,6 +19,7 @@ from salesml_assets.automation.drift_retrain import drift_sensor
 from salesml_assets.automation.jobs import load_job, retrain_job, weekly_schedule
 from salesml_assets.automation.new_sales import new_sales_sensor
 from salesml_assets.automation.policies import refresh_sensor, with_policies
+from salesml_assets.automation.tune import tune_job
 from salesml_assets.checks import all_checks
 from salesml_assets.config.loading import load_settings
 from salesml_assets.config.settings import Settings
@@ -52,7 +53,7 @@ def definitions(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=with_guide(with_policies(assets, settings), settings),
         asset_checks=all_checks(settings),
-        jobs=[retrain_job(settings), load_job(settings), clean_up_job(assets, settings)],
+        jobs=[retrain_job(settings), load_job(settings), clean_up_job(assets, settings), tune_job(settings)],
         schedules=[weekly_schedule(settings), weekly_clean_up(settings)],
         sensors=[
             new_sales_sensor(settings),

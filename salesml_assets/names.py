@@ -8,6 +8,7 @@ MODEL_COMPARISON, EXPLANATIONS = "model_comparison", "explanations"
 REPORT, VALIDATION_NOTEBOOK = "report", "validation_notebook"
 PRODUCTION_MODEL, MODEL_REGISTRY, FORECASTS = "production_model", "model_registry", "forecasts"
 HIERARCHY_FORECASTS = "hierarchy_forecasts"
+MODEL_SEARCH = "model_search"  # the trials of the latest search, written by the job `tune`, not by an asset
 FORECAST_ACCURACY, DRIFT_REPORT = "forecast_accuracy", "drift_report"
 CHALLENGER_MODEL, CHALLENGER_FORECASTS, AB_TEST_REPORT = "challenger_model", "challenger_forecasts", "ab_test_report"
 SERVED_PREDICTIONS = "served_predictions"  # written by the prediction service during an A/B test, not by an asset

@@ -42,10 +42,15 @@ def model_asset(algorithm: Algorithm, settings: Settings) -> dg.AssetsDefinition
         from salesml_assets.forecasting.panel import SCORE
         from salesml_assets.forecasting.production import make_bundle
         from salesml_assets.forecasting.recipe import Recipe
+        from salesml_assets.forecasting.search.found import found_recipe
         from salesml_assets.forecasting.training.backtest import backtest
 
         started = time.perf_counter()
         panel, candidates = training.panel(settings, context.run.run_id), algorithm.candidates(settings.training)
+        if algorithm.is_searched and algorithm.name not in settings.training.grids:
+            found = found_recipe(tables.tables)
+            context.log.info(f"recipe of the latest search: {found}" if found else "no search has found a recipe yet")
+            candidates = [found] if found else candidates
         result = backtest(algorithm, panel, candidates, training.engines(settings), context.log.info)
         recipe = Recipe(algorithm=algorithm.name, parameters=result.parameters)
         cutoff = panel.folds[-1].cutoff

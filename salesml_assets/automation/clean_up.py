@@ -12,7 +12,7 @@ from salesml_assets.forecasting.retention import GROUPS, kept_bundles, removable
 from salesml_assets.forecasting.versions import all_versions
 from salesml_assets.lake import maintenance
 from salesml_assets.lake.facts import last_write
-from salesml_assets.names import CHALLENGER_FORECASTS, DRIFT_REPORT, FORECASTS, SERVED_PREDICTIONS
+from salesml_assets.names import CHALLENGER_FORECASTS, DRIFT_REPORT, FORECASTS, MODEL_SEARCH, SERVED_PREDICTIONS
 from salesml_assets.resources.files import FileStore
 from salesml_assets.resources.lake import Lake
 
@@ -37,7 +37,7 @@ def clean_up_job(assets: Iterable[dg.AssetsDefinition], settings: Settings) -> d
         if tables.exists(SERVED_PREDICTIONS):
             oldest = dt.datetime.now(dt.UTC) - dt.timedelta(HISTORY_DAYS)
             maintenance.compact(tables.tables, SERVED_PREDICTIONS, "at", oldest)
-        for name in filter(tables.exists, [*names, SERVED_PREDICTIONS]):
+        for name in filter(tables.exists, [*names, SERVED_PREDICTIONS, MODEL_SEARCH]):
             removed[name] = maintenance.remove_old_files(
                 tables.tables, name, KEEP_DAYS.get(name, settings.lake.keep_days)
             )

@@ -153,6 +153,7 @@ def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
             "forecast": settings.forecast.model_copy(update={"known_future": planned}),
             "lake": settings.lake.model_copy(update={"root": root}),
             "registry": settings.registry.model_copy(update={"folder": absolute(settings.registry.folder)}),
+            "search": settings.search.model_copy(update={"folder": absolute(settings.search.folder)}),
             "serving": settings.serving.model_copy(update={"cache": absolute(settings.serving.cache)}),
         }
     )

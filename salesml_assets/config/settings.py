@@ -267,6 +267,13 @@ class TrainingSettings(Section):
     seed: int = Field(42, description="Seed of every random step.")
 
 
+class SearchSettings(Section):
+    """The search for a better recipe (`salesml tune`, job `tune`)."""
+
+    minutes: float = Field(10.0, gt=0, le=1440, description="Budget of one search; the running trial is finished.")
+    folder: str = Field(".salesml/search", description="Folder of the journal from which a search continues.")
+
+
 class PromotionSettings(Section):
     """The rule by which a challenger replaces the champion."""
 
@@ -527,6 +534,7 @@ class Settings(BaseSettings):
     quality: QualitySettings = Field(default_factory=QualitySettings, description="Rules for rows.")
     forecast: ForecastSettings = Field(default_factory=ForecastSettings, description="Target, series and horizon.")
     training: TrainingSettings = Field(default_factory=TrainingSettings, description="Tuning and backtests.")
+    search: SearchSettings = Field(default_factory=SearchSettings, description="The model search.")
     promotion: PromotionSettings = Field(default_factory=PromotionSettings, description="The promotion rule.")
     orders: OrderSettings = Field(default_factory=OrderSettings, description="Costs and rhythm of orders.")
     ab_test: ABTestSettings = Field(default_factory=ABTestSettings, description="The A/B test of a challenger.")

@@ -116,7 +116,7 @@ CONTRACT_COLUMNS = (
     "day_of_week", "year_month",
 )  # fmt: skip
 TINY = 1e-9
-NEED_REGRESSION = {"calendar_regression", "ensemble"}  # algorithms
+NEED_REGRESSION = {"calendar_regression", "ensemble", "tuned"}  # algorithms
 
 
 def shifted(value: pl.Expr, steps: int) -> pl.Expr:

@@ -19,7 +19,12 @@ from salesml_assets.lake.store import LakeError, Lakehouse
 from salesml_assets.names import FEATURES, MODEL_COMPARISON, MODELS_FOLDER, SALES_SERIES, TRAINING_FILE
 from salesml_assets.reporting.results import latest_comparison
 from salesml_assets.resources.files import FileStore
-from salesml_assets_tests.forecasting.predictions import ALGORITHMS, backtest_predictions, polars_table
+from salesml_assets_tests.forecasting.predictions import (
+    ALGORITHMS,
+    backtest_predictions,
+    polars_table,
+    sold_as_predicted,
+)
 from salesml_assets_tests.forecasting.small_lake import small_features
 from salesml_assets_tests.forecasting.small_models import SETTINGS, bundle
 
@@ -45,8 +50,9 @@ def lake(settings: Settings) -> Lakehouse:
         write_facts(files, name, TRAINED_BY, depth=6)
         folder = (MODELS_FOLDER, TRAINED_BY, name)
         write_bundle(bundle(1, cutoff=cutoff), lambda content, file, folder=folder: files.write(content, *folder, file))
-    prices = pl.DataFrame({"unique_id": [f"s{n:03d}" for n in range(40)], "quantity": 2.0, "revenue": 5.0})
-    lake.write_arrow(prices.to_arrow(), SALES_SERIES, run_id=TRAINED_BY)
+    sold = sold_as_predicted(polars_table(backtest_predictions(series=40)["xgboost"]))
+    priced = sold.with_columns(quantity=pl.lit(2.0), revenue=pl.lit(5.0))
+    lake.write_arrow(priced.to_arrow(), SALES_SERIES, run_id=TRAINED_BY)
     return lake
 
 
@@ -76,6 +82,9 @@ def test_an_empty_instance_compares_what_the_lake_holds(settings: Settings, lake
     assert found.runs["xgboost"] == {
         "parameters": {"max_depth": 6}, "rows": 1_000, "seconds": 2.5, "importance": {"f_last": 1.0},
     }  # fmt: skip
+    levels = found.metrics[(found.metrics["dimension"] == "level") & (found.metrics["metric"] == "wape")]
+    assert set(levels["segment"]) == {"total", "category"}
+    assert set(levels["algorithm"]) == set(ALGORITHMS)
     # A unit sold for 2.5 on average.
     assert found.business.is_money
     assert found.business.sold == pytest.approx(2.5 * found.daily["y"].sum() / 3)

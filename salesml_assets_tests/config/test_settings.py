@@ -169,7 +169,7 @@ def test_variables_that_are_no_settings_are_left_alone(monkeypatch):
     monkeypatch.setenv("SALESML_API_KEY", "a key")
     found = load_settings()
     assert found == Settings().model_copy(
-        update={name: getattr(found, name) for name in ("lake", "serving", "registry")}
+        update={name: getattr(found, name) for name in ("lake", "serving", "registry", "search")}
     )
     assert "a key" not in str(found)
 

@@ -135,3 +135,14 @@ def metrics_of(losses: pd.DataFrame, biases: dict[str, float] | None = None) -> 
     wapes = [(name, "total", "all", "wape", losses[name].sum() / volume) for name in names]
     off = [(name, "total", "all", "bias", (biases or {}).get(name, 0.0)) for name in names]
     return pd.DataFrame(wapes + off, columns=["algorithm", "dimension", "segment", "metric", "value"])
+
+
+def sold_as_predicted(rows: pl.DataFrame) -> pl.DataFrame:
+    """The table `sales_series` behind predictions, with a year before them at each series' level."""
+    before = rows.filter(pl.col("ds") == rows["ds"].min()).select("unique_id", "category", "scale")
+    days = pl.DataFrame({"ds": [rows["ds"].min() - dt.timedelta(n) for n in range(1, 60)]})  # type: ignore[operator]
+    wave = 1 + 0.3 * (pl.col("ds").dt.weekday() - 4)
+    past = before.join(days, how="cross").select("unique_id", "category", "ds", y=pl.col("scale") * wave)
+    return pl.concat([past, rows.select("unique_id", "category", "ds", "y")]).with_columns(
+        product="unique_id", closed=pl.lit(False)
+    )

@@ -28,7 +28,12 @@ from salesml_assets.forecasting.hierarchy import (
     levels_of,
 )
 from salesml_assets.forecasting.series_id import series_id
-from salesml_assets_tests.forecasting.predictions import backtest_predictions, in_batches, polars_table
+from salesml_assets_tests.forecasting.predictions import (
+    backtest_predictions,
+    in_batches,
+    polars_table,
+    sold_as_predicted,
+)
 
 FIRST = dt.date(2024, 1, 1)
 LEVELS = [Level(()), Level(("category",)), Level(("store",)), Level(("store", "category"))]
@@ -138,17 +143,6 @@ def test_a_totals_backtest_has_what_was_sold_and_knows_no_later_level() -> None:
     changed = table.with_columns(y=pl.when(pl.col("ds") > origin).then(pl.col("y") * 50).otherwise("y"))
     later = backtest_of(hierarchy, in_one_batch(predicted), history(hierarchy, in_batches(changed), Settings()))
     assert later.select("scale", "naive_mse").equals(rows.sort("number", "fold", "ds").select("scale", "naive_mse"))
-
-
-def sold_as_predicted(rows: pl.DataFrame) -> pl.DataFrame:
-    """The table `sales_series` behind predictions, with a year before them at each series' level."""
-    before = rows.filter(pl.col("ds") == rows["ds"].min()).select("unique_id", "category", "scale")
-    days = pl.DataFrame({"ds": [rows["ds"].min() - dt.timedelta(n) for n in range(1, 60)]})  # type: ignore[operator]
-    wave = 1 + 0.3 * (pl.col("ds").dt.weekday() - 4)
-    past = before.join(days, how="cross").select("unique_id", "category", "ds", y=pl.col("scale") * wave)
-    return pl.concat([past, rows.select("unique_id", "category", "ds", "y")]).with_columns(
-        product="unique_id", closed=pl.lit(False)
-    )
 
 
 def test_accuracy_by_level_is_that_of_the_sums() -> None:

@@ -8,6 +8,7 @@ from salesml_assets.forecasting.algorithms import (
     moving_average,
     random_forest,
     seasonal_naive,
+    tuned,
     xgboost,
 )
 from salesml_assets.forecasting.algorithms.base import Algorithm
@@ -23,5 +24,6 @@ ALGORITHMS: dict[str, Algorithm] = {
         gradient_boosting,
         xgboost,
         ensemble,
+        tuned,
     )
 }

@@ -86,6 +86,7 @@ class Algorithm:
         rows: Name of the setting that caps the training rows; None where nothing is trained.
         combine: Fits a combination of models instead of `fit`; None for a model of its own.
         kinds: What it runs on, for the asset graph.
+        is_searched: Whether it takes the recipe of the latest model search, where the settings have no grid for it.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Algorithm:
     rows: str | None = None
     combine: Combine | None = None
     kinds: frozenset[str] = frozenset()
+    is_searched: bool = False
 
     def candidates(self, settings: TrainingSettings) -> list[Parameters]:
         """All combinations of the grid, the settings' own grid taking precedence."""

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from salesml_assets.forecasting.algorithms.base import Algorithm, Engines, Fit, Parameters
+from salesml_assets.forecasting.feature_groups import inputs_of
 
 if TYPE_CHECKING:
     from salesml_assets.config.settings import TrainingSettings
@@ -59,6 +60,7 @@ def _booster(sample: Sample, parameters: Parameters, seed: int) -> Trees:
     from salesml_assets.forecasting.model.regressors import Trees
 
     rest = dict(parameters)
+    without = [group for group in str(rest.pop("without", "")).split("+") if group]
     rounds = int(rest.pop("n_estimators"))
     tweedie = rest["objective"] == TWEEDIE
     labels = sample.non_negative_labels if tweedie else sample.labels
@@ -74,7 +76,7 @@ def _booster(sample: Sample, parameters: Parameters, seed: int) -> Trees:
         **rest,
     }
     matrix = xgboost.QuantileDMatrix(
-        sample.matrix,
+        _without(sample, without),
         labels,
         weight=sample.weights,
         max_bin=MAX_BIN,
@@ -82,6 +84,16 @@ def _booster(sample: Sample, parameters: Parameters, seed: int) -> Trees:
     )
     booster = xgboost.train(values, matrix, rounds)
     return Trees(bytes(booster.save_raw("ubj")))
+
+
+def _without(sample: Sample, groups: Sequence[str]) -> Matrix:
+    """The matrix with constants for the inputs of some groups: no tree splits there, whatever it is given later."""
+    places = inputs_of(groups, sample.encoder.sources)
+    if not places:
+        return sample.matrix
+    matrix = sample.matrix.copy()
+    matrix[:, places] = 0.0
+    return matrix
 
 
 ALGORITHM = Algorithm(
