@@ -25,6 +25,7 @@ from salesml_assets.forecasting.intervals import (
     interval_table,
 )
 from salesml_assets.forecasting.metrics import (
+    COST,
     LONG_COLUMNS,
     PIECE_KEYS,
     error_sums,
@@ -317,7 +318,10 @@ def _accuracy(name: str, batches: Batches, settings: Settings) -> pd.DataFrame:
     for batch in batches([*PIECE_KEYS[:2], "horizon", *PIECE_KEYS[3:], "y", "yhat", "naive_mse"]):
         sums.add(error_sums(batch.filter(pl.col("fold") >= 1), weekly))
     coverage = cross_fold_coverage({name: batches}, non_negative=settings.forecast.non_negative, dimensions=("total",))
-    return pd.concat([metrics_by({name: segment_sums(sums.frame(), ("total",))}), coverage_metrics(coverage)])
+    pieces = sums.frame().with_columns(pl.lit(0.0).alias(COST))
+    metrics = metrics_by({name: segment_sums(pieces, ("total",))})
+    # The units of a total have no price of their own.
+    return pd.concat([metrics[metrics["metric"] != COST], coverage_metrics(coverage)])
 
 
 def series_rows(hierarchy: Hierarchy, forecasts: Batches) -> Iterator[pl.DataFrame]:

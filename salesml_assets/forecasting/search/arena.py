@@ -172,7 +172,7 @@ class Arena:
                 yhat = np.maximum(yhat, 0.0)
             days.add(daily_errors(batch.with_columns(yhat=pl.Series(yhat))))
         sums = daily_sums({algorithm.name: days.frame()})
-        losses = decisive_losses(sums, self.settings.promotion)
+        losses = decisive_losses(sums, self.settings)
         volume, sold = float(losses["volume"].sum()), float(sums["volume"].sum())
         error = float(losses[algorithm.name].sum()) / volume if volume > 0 else 0.0
         return error, float((sums["yhat"] - sums["y"]).sum()) / sold if sold > 0 else 0.0

@@ -41,7 +41,7 @@ def study_name(lake: Lakehouse, settings: Settings) -> str:
     about = {
         "panel": [lake.identity(PANEL), version],
         "training": [settings.training.max_rows, settings.training.seed, settings.training.folds],
-        "promotion": [settings.promotion.metric, settings.promotion.cost_under, settings.promotion.cost_over],
+        "promotion": [settings.promotion.metric, *settings.orders.costs],
     }
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     return f"panel {version}, {digest[:12]}"
