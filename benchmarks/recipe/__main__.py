@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ from salesml_assets.forecasting.training.sample import TrainingPanel
 DATA = Path("data")
 
 
-def panel_of(sales: SalesSet, settings: Settings, shift: int) -> pl.DataFrame:
-    """The panel of a set that ends `shift` horizons earlier than its data."""
+def panel_of(sales: SalesSet, settings: Settings, shift: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Panel and features of a set that ends `shift` horizons earlier than its data."""
     horizon, step = settings.forecast.horizon, 1 if settings.forecast.frequency == "D" else 7
     end = sales.series["ds"].max()
     assert isinstance(end, dt.date)
@@ -63,7 +64,8 @@ def panel_of(sales: SalesSet, settings: Settings, shift: int) -> pl.DataFrame:
     before = (ranked["volume"].cum_sum() - ranked["volume"]) / ranked["volume"].sum()
     label = pl.when(before < 0.8).then(pl.lit("A")).when(before < 0.95).then(pl.lit("B")).otherwise(pl.lit("C"))
     classes = ranked.select("unique_id", volume_class=label)
-    return panel.join(classes, on="unique_id", how="left").with_columns(pl.col("volume_class").fill_null("C"))
+    rows = panel.join(classes, on="unique_id", how="left").with_columns(pl.col("volume_class").fill_null("C"))
+    return rows, past
 
 
 def pool_of(past: pl.DataFrame, spec: FeatureSpec, folds: list[Fold], last: dt.date) -> Pool:
@@ -111,9 +113,9 @@ def measure(
     rows = []
     for shift in shifts:
         started = time.perf_counter()
-        panel = panel_of(sales, settings, shift)
+        panel, past = panel_of(sales, settings, shift)
         made = time.perf_counter() - started
-        training = TrainingPanel(source(panel), settings)
+        training = TrainingPanel(source(panel), partial(past.iter_slices, 100_000), settings)
         engines = Engines(2, no_spark, "")
         for algorithm in algorithms:
             started = time.perf_counter()
@@ -124,7 +126,11 @@ def measure(
                 if fold.number in numbers:
                     fit, _ = refit(entry, parameters, training, fold.cutoff, engines, fold)
                     for batch in training.to_score(fold.number):
-                        parts.append(predict_folds({fold.number: fit.model}, batch, settings.forecast.non_negative))
+                        parts.append(
+                            predict_folds(
+                                {fold.number: fit.model}, training.fold_profiles, batch, settings.forecast.non_negative
+                            )
+                        )
             scored = pl.concat(parts)
             seconds = (time.perf_counter() - started) / len(numbers)
             sums = error_sums(scored, settings.forecast.frequency != "D")
@@ -168,4 +174,5 @@ def main() -> None:
         arguments.out.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
