@@ -286,6 +286,8 @@ def settings_text(guess: Guess, source: Path, folder: Path) -> str:
             lines.append(f"    # {name}: ?  # not found, but needed")
         else:
             lines.append(f"    {name}: null")
+    if "stock_out" in guess.columns:
+        lines.append(f"    stock_out: {_yaml(guess.columns['stock_out'])}  # these days are no demand of zero")
     lines += [f"# not clear: {doubt}" for doubt in guess.doubts]
     lines += [
         "forecast:",

@@ -21,6 +21,8 @@ FALLBACK = "moving_average (short series)"
 ENDED = "zero (stopped selling)"
 SHORT_SERIES = (CATEGORY_PROFILE, SHOP_PROFILE, FALLBACK)
 
+STOCK_OUT = "stock_out"  # column of sales and series: the product was out of stock, what was sold is no demand
+
 # Folders of the file store, and the files in them.
 SOURCE_FILE = "source.json"  # of a load of raw sales: rows left out by the filter, and what each rule means
 MODELS_FOLDER = "models"

@@ -182,3 +182,12 @@ def test_names_of_tills_engineers_and_shops_are_known(tmp_path: Path) -> None:
     ]
     write_rows(tmp_path / "two.csv", ["von", "bis", "plu"], [("2024-01-01", "2024-01-02", "1")])
     assert "date" not in guess_source(tmp_path / "two.csv").columns
+
+
+def test_a_column_of_stock_outs_is_known_by_name_and_values(tmp_path: Path) -> None:
+    rows = [(f"2024-01-{day:02d}", "A", 5, "yes" if day == 3 else "no") for day in range(1, 29)]
+    guess = guess_source(write_rows(tmp_path / "flags.csv", ["date", "sku", "qty", "Out of stock"], rows))
+    assert guess.columns["stock_out"] == "Out of stock"
+    amounts = [(*row[:3], 7) for row in rows]
+    guess = guess_source(write_rows(tmp_path / "amounts.csv", ["date", "sku", "qty", "oos"], amounts))
+    assert "stock_out" not in guess.columns

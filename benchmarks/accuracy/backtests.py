@@ -83,21 +83,27 @@ def backtest(sales: SalesSet, settings: Settings, algorithms: Sequence[str]) -> 
     return Backtest(table.sort(*KEYS), seconds)
 
 
-def training_panel(sales: SalesSet, settings: Settings) -> TrainingPanel:
-    """The panel of a set, as algorithms and the rest of the product take it."""
-    panel, past = panel_of(sales, settings)
+def training_panel(sales: SalesSet, settings: Settings, last: dt.date | None = None) -> TrainingPanel:
+    """The panel of a set, as algorithms and the rest of the product take it.
+
+    Args:
+        sales: The series.
+        settings: The settings.
+        last: The last step that is known, plans aside; default: that of the series.
+    """
+    panel, past = panel_of(sales, settings, last)
     return TrainingPanel(batches_of(panel), lambda: iter([past]), settings)
 
 
-def panel_of(sales: SalesSet, settings: Settings) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The panel of a set, and the features that it is made of."""
+def panel_of(sales: SalesSet, settings: Settings, last: dt.date | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The panel of a set up to a step, and the features that it is made of."""
     horizon, step = settings.forecast.horizon, 1 if settings.forecast.frequency == "D" else 7
-    last = sales.series["ds"].max()
-    assert isinstance(last, dt.date)
+    last = last or max(sales.series["ds"])
+    known = sales.series.filter(pl.col("ds") <= last)
     kinds = dict.fromkeys(settings.forecast.known_future.columns, "double")
     spec = feature_spec(settings, kinds, sales.series.columns)
-    past = add_features(sales.series, spec)
-    closed_weekdays = _closed_weekdays(sales.series) if step == 1 else set()
+    past = add_features(known, spec)
+    closed_weekdays = _closed_weekdays(known) if step == 1 else set()
     about = [name for name in ("unique_id", "store", "category", "product") if name in past.columns]
     ahead = pl.DataFrame({"ds": [last + dt.timedelta(step * n) for n in range(1, horizon + 1)]})
     future = past.select(about).unique(maintain_order=True).join(ahead, how="cross")
@@ -108,8 +114,8 @@ def panel_of(sales: SalesSet, settings: Settings) -> tuple[pl.DataFrame, pl.Data
     plan = PanelPlan(horizon, last, tuple(folds), share, settings.training.seed)
     extended = pl.concat([past, future], how="diagonal_relaxed")
     if spec.numbers:  # plans are known
-        known = sales.series.select("unique_id", "ds", *spec.numbers)
-        extended = extended.drop(*spec.numbers).join(known, on=["unique_id", "ds"], how="left")
+        plans = sales.series.select("unique_id", "ds", *spec.numbers)
+        extended = extended.drop(*spec.numbers).join(plans, on=["unique_id", "ds"], how="left")
     for key in spec.plan_groups:
         for name in spec.numbers if key in extended.columns else ():
             extended = extended.with_columns(pl.col(name).mean().over(key, "ds").alias(group_mean(name, key)))

@@ -54,6 +54,11 @@ class ColumnSettings(Section):
     quantity: str | None = Field("quantidade", description="Units sold; negative for returns.")
     unit_price: str | None = Field(None, description="Price of one unit.")
     revenue: str | None = Field("valor_total", description="Value of the row; negative for returns.")
+    stock_out: str | None = Field(
+        None,
+        description="Whether the product was out of stock (true or 1): what was sold then is no demand, and neither "
+        "learned from nor scored.",
+    )
 
 
 class SalesSettings(Section):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from salesml_assets.forecasting.holiday_calendar import holidays_of
+from salesml_assets.names import STOCK_OUT
 
 if TYPE_CHECKING:
     from salesml_assets.config.settings import Settings
@@ -37,6 +38,7 @@ class FeatureSpec:
         region: The region of all other stores.
         calendar_regression: Whether rows have the forecasts of the calendar regression.
         calendar_features: Whether learned models see them.
+        stock_outs: Whether steps may be out of stock: means then go on from the last known step.
     """
 
     weekly: bool = False
@@ -53,6 +55,7 @@ class FeatureSpec:
     region: str = ""
     calendar_regression: bool = False
     calendar_features: bool = False
+    stock_outs: bool = False
 
     @property
     def averages(self) -> dict[str, int]:
@@ -84,6 +87,7 @@ def feature_spec(settings: Settings, covariates: dict[str, str], columns: Collec
         "region": region,
         "calendar_regression": settings.forecast.calendar_regression or needed,
         "calendar_features": settings.forecast.calendar_regression,
+        "stock_outs": settings.sales.columns.stock_out is not None,
     }
     if settings.forecast.frequency == "D":
         return FeatureSpec(**common)
@@ -155,7 +159,8 @@ def add_features(frame: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
     """Adds what was known at the end of each step, in units of the target.
 
     Args:
-        frame: `unique_id`, `ds`, `y` (null: unknown), `closed`; one row per series and step, without gaps.
+        frame: `unique_id`, `ds`, `y` (null: unknown), `closed`, and where known `stock_out` (its `y` is null); one row
+            per series and step, without gaps.
         spec: What to compute.
 
     Returns:
@@ -163,21 +168,29 @@ def add_features(frame: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
         (1 is Sunday) and month under the names of `CONTRACT_COLUMNS`, and with:
         `mean_<w>` (mean of the last w open, known steps), `ewm` and `ewm_slow` (exponentially weighted means),
         `median`, `largest`, `spread`, `mean_sold` (mean of the steps with sales), `zero_share`, `since_sale`
-        (steps since anything was sold), `max_gap` (most steps between two sales so far; null before the second
-        one), `times_sold` (steps with a sale so far), `age` (steps since the first sale), `known` (open, known
-        steps so far), `scale` (typical level, above zero), `live` (anything known and not zero in the level
-        window) and `naive_mse` (mean squared one-step change so far, the scale of RMSSE: Hyndman & Koehler 2006).
+        (steps since anything was sold, or the product was out of stock), `max_gap` (most such steps before a sale so
+        far; null before the second one), `times_sold` (steps with a sale so far), `age` (steps since the first sale),
+        `known` (open, known steps so far), `scale` (typical level, above zero), `live` (anything known and not zero in
+        the level window) and `naive_mse` (mean squared one-step change so far, the scale of RMSSE: Hyndman & Koehler
+        2006).
     """
     y, series = pl.col("y"), "unique_id"
     numbered = sort_and_number(frame)
+    # What is out of stock is asked for: it has not stopped selling, however long that lasts.
+    missing = pl.col(STOCK_OUT).fill_null(False) if STOCK_OUT in frame.columns else pl.lit(False)
     with_open = numbered.with_columns(
         _open=pl.when(~pl.col("closed")).then(y),
         _change=(y - shifted(y, 1)).pow(2),
         _sold_at=pl.when(y.abs() > 0).then(pl.col("age")),
+        _asked_at=pl.when((y.abs() > 0) | missing).then(pl.col("age")),
     )
     opened = pl.col("_open")
-    with_sold = with_open.with_columns(_last_sold=pl.col("_sold_at").forward_fill().over(series))
-    gap = pl.col("_sold_at") - shifted(pl.col("_last_sold"), 1)
+    with_sold = with_open.with_columns(_last_asked=pl.col("_asked_at").forward_fill().over(series))
+    gap = pl.col("_sold_at") - shifted(pl.col("_last_asked"), 1)
+
+    def of_series(value: pl.Expr) -> pl.Expr:
+        return (value.forward_fill() if spec.stock_outs else value).over(series)
+
     rolled = with_sold.with_columns(
         shifted(y, 1).alias("sales_lag_1"),
         shifted(y, 7).alias("sales_lag_7"),
@@ -186,23 +199,23 @@ def add_features(frame: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
         y.rolling_mean(30, min_samples=1).over(series).alias("moving_average_30"),
         (pl.col("ds").dt.weekday() % 7 + 1).cast(pl.Int32).alias("day_of_week"),
         pl.col("ds").dt.strftime("%Y-%m").alias("year_month"),
-        *[opened.rolling_mean(w, min_samples=1).over(series).alias(f"mean_{w}") for w in spec.windows],
+        *[of_series(opened.rolling_mean(w, min_samples=1)).alias(f"mean_{w}") for w in spec.windows],
         opened.ewm_mean(alpha=0.1, ignore_nulls=True).forward_fill().over(series).alias("ewm"),
         opened.ewm_mean(alpha=0.02 if not spec.weekly else 0.05, ignore_nulls=True)
         .forward_fill().over(series).alias("ewm_slow"),
-        opened.rolling_median(spec.recent, min_samples=1).over(series).alias("median"),
-        opened.rolling_max(spec.recent, min_samples=1).over(series).alias("largest"),
-        pl.when(opened != 0).then(opened).rolling_mean(spec.level_window, min_samples=1)
-        .over(series).alias("mean_sold"),
-        (opened == 0).cast(pl.Float64).rolling_mean(spec.level_window, min_samples=1)
-        .over(series).alias("zero_share_long"),
-        opened.rolling_std(spec.recent, min_samples=2).over(series).alias("spread"),
-        (opened == 0).cast(pl.Float64).rolling_mean(spec.recent, min_samples=1).over(series).alias("zero_share"),
-        (pl.col("age") - pl.col("_last_sold")).alias("since_sale"),
+        of_series(opened.rolling_median(spec.recent, min_samples=1)).alias("median"),
+        of_series(opened.rolling_max(spec.recent, min_samples=1)).alias("largest"),
+        of_series(pl.when(opened != 0).then(opened).rolling_mean(spec.level_window, min_samples=1))
+        .alias("mean_sold"),
+        of_series((opened == 0).cast(pl.Float64).rolling_mean(spec.level_window, min_samples=1))
+        .alias("zero_share_long"),
+        of_series(opened.rolling_std(spec.recent, min_samples=2)).alias("spread"),
+        of_series((opened == 0).cast(pl.Float64).rolling_mean(spec.recent, min_samples=1)).alias("zero_share"),
+        (pl.col("age") - pl.col("_last_asked")).alias("since_sale"),
         gap.cum_max().forward_fill().over(series).alias("max_gap"),
         pl.col("_sold_at").is_not_null().cast(pl.Int32).cum_sum().over(series).alias("times_sold"),
         opened.is_not_null().cast(pl.Int32).cum_sum().over(series).alias("known"),
-        opened.abs().rolling_mean(spec.level_window, min_samples=1).over(series).alias("_level"),
+        of_series(opened.abs().rolling_mean(spec.level_window, min_samples=1)).alias("_level"),
         (opened.abs().cum_sum() / opened.is_not_null().cum_sum()).forward_fill().over(series).alias("_overall"),
         (pl.col("_change").cum_sum() / pl.col("_change").is_not_null().cum_sum())
         .forward_fill().over(series).alias("naive_mse"),
@@ -214,4 +227,4 @@ def add_features(frame: pl.DataFrame, spec: FeatureSpec) -> pl.DataFrame:
         scale=pl.when(scale > TINY).then(scale).otherwise(1.0),
         live=pl.col("_level").fill_null(0.0) > TINY,
         naive_mse=pl.when(pl.col("naive_mse").is_finite() & (pl.col("naive_mse") > 0)).then(pl.col("naive_mse")),
-    ).drop("_open", "_change", "_sold_at", "_last_sold", "_level", "_overall", "length")
+    ).drop("_open", "_change", "_sold_at", "_asked_at", "_last_asked", "_level", "_overall", "length")

@@ -17,7 +17,7 @@ from salesml_assets.forecasting.folds import rolling_folds
 from salesml_assets.forecasting.panel import FUTURE, SCORE, PanelPlan, expand
 from salesml_assets.forecasting.pooled import Pool
 from salesml_assets.lake.aggregate import Partial, latest_day
-from salesml_assets.names import FEATURES, PANEL, POOLED_CALENDAR
+from salesml_assets.names import FEATURES, PANEL, POOLED_CALENDAR, STOCK_OUT
 
 if TYPE_CHECKING:
     from salesml_assets.config.settings import Settings
@@ -67,7 +67,7 @@ def changed_features(lake: Lakehouse, settings: Settings, series: int) -> Leakag
     drawn = pc.field("unique_id").isin(names)
     kinds = lake.columns(FEATURES)
     covariates = {name: kinds[name] for name in settings.forecast.known_future.columns if name in kinds}
-    about = [name for name in KEYS if name in kinds]
+    about = [name for name in (*KEYS, STOCK_OUT) if name in kinds]
     history = lake.read_polars(FEATURES, ["unique_id", "ds", "y", "closed", *about, *covariates], drawn)
     stored = lake.read_polars(PANEL, None, scored & drawn)
     spec = feature_spec(settings, covariates, kinds)

@@ -64,6 +64,7 @@ COLUMNS = {
     "known": "Open steps so far whose sales are known.",
     "algorithm": "Name of the algorithm.",
     "cutoff": "Last step that was learned from, or known.",
+    "stock_out": "Whether the product was out of stock; what was sold then is neither learned from nor scored.",
     "order_quantity": "What to have for the step: the quantile by the costs of too few and too many (`orders`).",
     **{f"{side}{level}": f"{word} bound of the {level} % interval." for level in (80, 95)
        for side, word in (("lo", "Lower"), ("hi", "Upper"))},

@@ -26,6 +26,8 @@ STYLES: dict[str, str] = {
     COMMA_DECIMAL: r"^[+-]?([0-9]+|[1-9][0-9]{0,2}(\.[0-9]{3})+)?,[0-9]+$",
     DECORATED: rf"^[(\s]*[+-]?\s*{_CURRENCY}?\s*[+-]?[0-9](?:[0-9.,' \u00a0\u202f’]*[0-9])?\s*{_CURRENCY}?\s*[-)]*$",
 }
+# Truth values as text, without case and blanks.
+TRUE, FALSE = ("true", "1", "1.0", "yes", "y", "t"), ("false", "0", "0.0", "no", "n", "f")
 TYPO_SHARE = 0.05  # of a column's values that may have another style than all others, and go to quarantine
 
 

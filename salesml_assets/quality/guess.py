@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from salesml_assets.config.settings import ConfigurationError
-from salesml_assets.quality.amounts import COMMA3, COMMA_DECIMAL, OTHER, POINT3, STYLES, amount_problem
+from salesml_assets.quality.amounts import COMMA3, COMMA_DECIMAL, FALSE, OTHER, POINT3, STYLES, TRUE, amount_problem
 from salesml_assets.quality.encoding import SAMPLE_BYTES, encoding_problem, read_bytes
 from salesml_assets.quality.files import hidden, no_data
 from salesml_assets.quality.rhythm import rhythm_of
@@ -42,6 +42,8 @@ WORDS: dict[str, str] = {
     "lineitemquantity volume",
     "unit_price": "unitprice price einzelpreis stueckpreis preis precounitario preco valorunitario precio "
     "preciounitario lineitemprice",
+    "stock_out": "stockout outofstock isoutofstock oos isoos ruptura semestoque ausverkauft fehlbestand agotado "
+    "rupture",
     "revenue": "revenue umsatz umsatznetto nettoumsatz netsales sales valortotal valortotalr$ receita amount total "
     "linetotal totalprice value valor betrag netto nettobetrag importe ventas turnover",
 }
@@ -181,7 +183,7 @@ def _text(value: object) -> str:
 def _map(guess: Guess, values: Mapping[str, Sequence[str]]) -> None:
     taken: set[str] = set()
     # Amounts last: what is a date or a code may also look like a number.
-    for role in ("date", "order_id", "store", "category", "product", "quantity", "unit_price", "revenue"):
+    for role in ("date", "order_id", "store", "category", "product", "stock_out", "quantity", "unit_price", "revenue"):
         ranked = sorted(
             (rank, name) for name in values if name not in taken and (rank := _rank(role, name)) is not None
         )
@@ -231,6 +233,8 @@ def _expression(guess: Guess, role: str, name: str, values: Sequence[str]) -> st
     """The entry of `sales.columns` for a column; None where its values are of another kind."""
     if role == "date":
         return _date(name, values)
+    if role == "stock_out":
+        return name if all(value.strip().lower() in (*TRUE, *FALSE) for value in values) else None
     if role not in ("quantity", "unit_price", "revenue"):
         return name
     quoted = _quoted(name)

@@ -15,6 +15,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from salesml_assets.config.settings import KEYS, ConfigurationError, Settings
+from salesml_assets.names import STOCK_OUT
+from salesml_assets.quality.amounts import FALSE, TRUE
 from salesml_assets.quality.names import HEADER, ZONE, header, quoted
 from salesml_assets.quality.reader import CORRUPT, first_sentence
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 AMOUNTS = ("quantity", "unit_price", "revenue")
 TEXTS = (*KEYS, "order_id")
-CANONICAL = ("date", *TEXTS, *AMOUNTS)
+CANONICAL = ("date", *TEXTS, *AMOUNTS, STOCK_OUT)
 MONTH = "_month"
 UNDATED = "undated"
 REASONS = "_reasons"
@@ -174,8 +176,9 @@ def canonical(
 
     Returns:
         `date` (null where it is none), the available text columns (null where blank) and amounts (null where
-        they are no finite number), the planned covariates that the source has, `unusable` (per amount: a value
-        was delivered, but it is no finite number), `source` (the delivered row), and the kept columns.
+        they are no finite number), `stock_out` (null where it is no truth value), the planned covariates that the
+        source has, `unusable` (per amount and of `stock_out`: a value was delivered, but none that can be used),
+        `source` (the delivered row), and the kept columns.
 
     Raises:
         ConfigurationError: The mapping does not work on these columns.
@@ -195,9 +198,9 @@ def canonical(
         elif name in TEXTS:
             columns.append(text_of(value, kind).alias(name))
         else:
-            amount = number_of(value, kind)
-            columns.append(amount.alias(name))
-            unusable.append((_delivered(value, kind) & amount.isNull()).alias(name))
+            found = flag_of(value) if name == STOCK_OUT else number_of(value, kind)
+            columns.append(found.alias(name))
+            unusable.append((_delivered(value, kind) & found.isNull()).alias(name))
     return local.select(
         *columns,
         *_covariates(delivered, settings, list(resolved), delivered if reference is None else reference),
@@ -277,6 +280,12 @@ def number_of(value: Column, kind: T.DataType) -> Column:
         value = F.when(value.rlike(NUMBER), value)
     number = value.try_cast("double")
     return F.when(F.abs(number) < F.lit(float("inf")), number)
+
+
+def flag_of(value: Column) -> Column:
+    """A truth value, or null: true and false, 1 and 0, also as text, yes and no."""
+    text = F.lower(F.trim(value.cast("string")))
+    return F.when(text.isin(*TRUE), True).when(text.isin(*FALSE), False)
 
 
 def _delivered(value: Column, kind: T.DataType) -> Column:

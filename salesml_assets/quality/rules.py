@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from salesml_assets.config.settings import KEYS, ConfigurationError, Settings
+from salesml_assets.names import STOCK_OUT
 from salesml_assets.quality.mapping import AMOUNTS, first_day
 from salesml_assets.quality.reader import CORRUPT
 
@@ -25,6 +26,7 @@ DEFAULT_NAMES = (
     "date_before_first_month",
     *(f"missing_{key}" for key in KEYS),
     *(f"invalid_{amount}" for amount in AMOUNTS),
+    f"invalid_{STOCK_OUT}",
     "non_positive_price",
     "exact_duplicate",
     "not_a_product",
@@ -117,13 +119,18 @@ def _amount_rules(settings: Settings, columns: Collection[str]) -> list[Rule]:
     for amount in [name for name in AMOUNTS if name in columns]:
         name = amount.replace("_", " ")
         if amount == settings.forecast.target:
-            rules.append(
-                Rule(f"invalid_{amount}", f"{amount} is null", "reject", f"No {name}, or one that is no finite number.")
-            )
+            # Where the product was out of stock, what was sold is not used and need not be there.
+            missing = f"{amount} is null"
+            if STOCK_OUT in columns:
+                missing += f" and (unusable.{amount} or not coalesce({STOCK_OUT}, false))"
+            rules.append(Rule(f"invalid_{amount}", missing, "reject", f"No {name}, or one that is no finite number."))
         else:
             rules.append(
                 Rule(f"invalid_{amount}", f"unusable.{amount}", "reject", f"A {name} that is no finite number.")
             )
+    if STOCK_OUT in columns:
+        condition = f"unusable.{STOCK_OUT}"
+        rules.append(Rule(f"invalid_{STOCK_OUT}", condition, "reject", "A stock-out that is neither true nor false."))
     both = "quantity" in columns and "revenue" in columns
     # A table of daily totals has rows without a sale; they have no price, and say that nothing was sold.
     no_sale = " and ".join(f"{name} = 0" for name in ("quantity", "revenue") if name in columns)

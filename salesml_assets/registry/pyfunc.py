@@ -12,6 +12,7 @@ import polars as pl
 
 from salesml_assets.forecasting.model.bundle import Bundle, read_bundle
 from salesml_assets.forecasting.model.history import forecast_history
+from salesml_assets.names import STOCK_OUT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,8 +35,9 @@ class ForecastModel:
         """Forecasts every series over the whole horizon.
 
         Args:
-            model_input: Rows of the series keys, `ds`, `y`, and where known `category`, `closed` and covariates. Rows
-                after the last `y` of all series are the plan: their covariates and `closed` count, their `y` is empty.
+            model_input: Rows of the series keys, `ds`, `y`, and where known `category`, `closed`, `stock_out` and
+                covariates. Rows after the last `y` of all series are the plan: their covariates and `closed` count,
+                their `y` is empty.
             params: None are known.
 
         Returns:
@@ -74,6 +76,7 @@ def signature(bundle: Bundle, with_category: bool) -> ModelSignature:
     optional = [
         *([ColSpec(text, "category", required=False)] if with_category else []),
         ColSpec(DataType.boolean, "closed", required=False),
+        ColSpec(DataType.boolean, STOCK_OUT, required=False),
         *[ColSpec(number, name, required=False) for name in bundle.features.numbers],
         *[ColSpec(text, name, required=False) for name in bundle.features.texts],
     ]

@@ -18,6 +18,7 @@ from salesml_assets.forecasting.model.models import encoders
 from salesml_assets.forecasting.model.predict import forecast
 from salesml_assets.forecasting.panel import expand_future
 from salesml_assets.forecasting.series_id import series_name
+from salesml_assets.names import STOCK_OUT
 from salesml_assets.serving.book import VALUES
 from salesml_assets.serving.problems import invalid
 from salesml_assets.serving.schemas import FutureStep, PredictionRequest, SeriesInput
@@ -160,12 +161,15 @@ def _past(bundle: Bundle, series: SeriesInput, field: str, room: int) -> pl.Data
     missing = 0.0 if bundle.settings.get("sales", {}).get("gaps", "zero") == "zero" else None
     y: list[float | None] = [missing] * length
     closed: list[bool | None] = [None] * length
+    stock_out = [False] * length
     for place, row in zip(places.tolist(), series.history, strict=True):
-        y[place], closed[place] = row.y, row.closed
+        y[place], closed[place] = None if row.stock_out else row.y, row.closed
+        stock_out[place] = bool(row.stock_out)
     columns = {
         "ds": pl.Series(np.arange(length) * step + first - 719_163).cast(pl.Int32).cast(pl.Date),
         "y": pl.Series(y, dtype=pl.Float64),
         "closed": pl.Series(closed, dtype=pl.Boolean),
+        STOCK_OUT: pl.Series(stock_out),
     }
     planned = _planned(bundle, series.history, places.tolist(), length, field)
     free = pl.col("ds").dt.weekday().is_in([day + 1 for day in _closed_weekdays(bundle)]) & (

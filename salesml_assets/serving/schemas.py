@@ -44,6 +44,7 @@ class PastStep(FutureStep):
 
     y: Amount | None = Field(description="What was sold, in the unit of the forecast; null: unknown.")
     closed: Flag | None = Field(None, description="Default: a closed weekday on which nothing was sold.")
+    stock_out: Flag | None = Field(None, description="Out of stock: what was sold is no demand, and y is not used.")
 
 
 class SeriesInput(_Request):

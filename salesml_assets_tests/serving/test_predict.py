@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from salesml_assets.forecasting.explanations.columns import BASE_GROUP
 from salesml_assets.forecasting.explanations.single import local_rows
 from salesml_assets.forecasting.model.explain import explained
+from salesml_assets.forecasting.model.history import forecast_history
 from salesml_assets.forecasting.versions import latest_version, read_version
 from salesml_assets.lake.files import Files
 from salesml_assets.lake.store import Lakehouse
@@ -224,3 +225,31 @@ def test_a_product_that_stopped_selling_is_forecast_by_zero(client: TestClient) 
     (item,) = answer.json()["items"]
     assert item["model"] == ENDED
     assert {step["yhat"] for step in item["steps"]} == {0.0}
+
+
+def test_a_stock_out_is_no_demand_of_zero(client: TestClient, made_lake: Path) -> None:
+    (series,) = body_of(("p7",))["series"]
+    history = series["history"]
+    open_days = [place for place, row in enumerate(history) if not row["closed"]]
+    out = set(open_days[-20::3])  # in the last weeks, spread over the weekdays
+
+    def forecasts(change: dict[str, Any]) -> list[float]:
+        changed = [row | change if place in out else row for place, row in enumerate(history)]
+        answer = client.post("/predict", json={"series": [series | {"history": changed}]})
+        assert answer.status_code == 200, answer.text
+        return [step["yhat"] for step in answer.json()["items"][0]["steps"]]
+
+    flagged, zeros = forecasts({"y": 0.0, "stock_out": True}), forecasts({"y": 0.0})
+    # What was sold before the shelf was empty makes no difference.
+    assert forecasts({"y": 3.0, "stock_out": True}) == flagged
+    assert sum(flagged) > 1.05 * sum(zeros)
+
+    version = latest_version(Lakehouse(service_settings(made_lake).lake.root))
+    assert version is not None
+    bundle = read_version(Files(service_settings(made_lake).lake.root), version)
+    rows = service_series().filter(pl.col("unique_id") == "p7").drop("unique_id")
+    days = [dt.date.fromisoformat(history[place]["ds"]) for place in out]
+    rows = rows.with_columns(stock_out=pl.col("ds").is_in(days))
+    rows = rows.with_columns(y=pl.when("stock_out").then(0.0).otherwise("y"))
+    plan = future_of(service_series(), service_settings(Path())).filter(pl.col("unique_id") == "p7").drop("unique_id")
+    assert forecast_history(bundle, rows, plan)["yhat"].to_list() == pytest.approx(flagged, rel=1e-9)

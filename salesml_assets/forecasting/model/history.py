@@ -13,6 +13,7 @@ from salesml_assets.forecasting.features import add_features
 from salesml_assets.forecasting.model.predict import forecast
 from salesml_assets.forecasting.panel import expand_future
 from salesml_assets.forecasting.series_id import series_id
+from salesml_assets.names import STOCK_OUT
 
 if TYPE_CHECKING:
     from salesml_assets.forecasting.model.bundle import Bundle
@@ -34,8 +35,8 @@ def forecast_history(bundle: Bundle, history: pl.DataFrame, future: pl.DataFrame
     Args:
         bundle: A production model.
         history: One row per series and day (or step): the series keys (text), `ds` (date), `y` (in units of the
-            target); where known `category`, `closed` and the covariates. Several rows of a step are added up. 91 steps
-            and more give the features that the model learned from; a year and more give the yearly season.
+            target); where known `category`, `closed`, `stock_out` and the covariates. Several rows of a step are added
+            up. 91 steps and more give the features that the model learned from; a year and more give the yearly season.
         future: Rows of later steps: the series keys, `ds`, and the planned covariates or `closed`; default: none known.
 
     Returns:
@@ -97,10 +98,16 @@ def _by_step(rows: pl.DataFrame, trades: BusinessCalendar, covariates: list[str]
     values = [
         *([pl.when(pl.col("y").count() > 0).then(pl.col("y").sum()).alias("y")] if "y" in rows.columns else []),
         *([pl.col("closed").cast(pl.Boolean).all()] if "closed" in rows.columns else []),
+        *([out_of_stock(pl.col(STOCK_OUT))] if STOCK_OUT in rows.columns else []),
         *[pl.col(name).drop_nulls().mode().min() if name in texts else pl.col(name).mean() for name in there],
     ]
     about = [pl.col(name).first() for name in KEYS]
     return rows.sort(SERIES, "ds", maintain_order=True).group_by(SERIES, "ds", maintain_order=True).agg(*about, *values)
+
+
+def out_of_stock(flag: pl.Expr) -> pl.Expr:
+    """Whether a step of several rows counts as out of stock: at least half of them say so."""
+    return flag.cast(pl.Boolean).fill_null(False).mean() >= 0.5
 
 
 def _dense(rows: pl.DataFrame, last: dt.date, bundle: Bundle, trades: BusinessCalendar) -> pl.DataFrame:
@@ -114,6 +121,8 @@ def _dense(rows: pl.DataFrame, last: dt.date, bundle: Bundle, trades: BusinessCa
     joined = dense.join(rows.drop(*KEYS), on=[SERIES, "ds"], how="left")
     if bundle.settings.get("sales", {}).get("gaps") != "unknown":
         joined = joined.with_columns(pl.col("y").fill_null(0.0))
+    if STOCK_OUT in joined.columns:
+        joined = joined.with_columns(pl.when(~pl.col(STOCK_OUT).fill_null(False)).then("y").alias("y"))
     closed = _with_closed(joined, trades)
     sold_nothing = pl.col("y").fill_null(0.0) == 0
     return _with_covariates(closed.with_columns(pl.col("closed") & sold_nothing), bundle)

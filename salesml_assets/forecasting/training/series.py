@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from salesml_assets.config.settings import ConfigurationError, Settings
 from salesml_assets.forecasting.calendar import BusinessCalendar, business_calendar, series_keys
 from salesml_assets.forecasting.series_id import ESCAPE, SEPARATOR
+from salesml_assets.names import STOCK_OUT
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -64,12 +65,15 @@ def sales_series(
 
     Returns:
         `unique_id`, the series keys, `category` where it is known, `ds` (day or week end), `y` (target; null
-        where it is unknown), `quantity` and `revenue` where they are known, `rows`, `closed`, covariates.
+        where it is unknown), `quantity` and `revenue` where they are known, `rows`, `closed`, covariates; where the
+        sales have it, `stock_out`: at least half of the step's rows are out of stock, `y` is null, and `quantity` and
+        `revenue` are what was sold.
     """
     keys = series_keys(settings)
     covariates = [name for name in settings.forecast.known_future.columns if name in sales.columns]
     amounts = [name for name in ("quantity", "revenue") if name in sales.columns]
     with_category = "category" in sales.columns and "category" not in keys
+    stock_outs = [STOCK_OUT] if STOCK_OUT in sales.columns else []
     steps = (
         sales.withColumn("unique_id", unique_id(settings))
         .withColumn("ds", step_of(F.col("date"), calendar))
@@ -78,6 +82,7 @@ def sales_series(
     observed = steps.groupBy("unique_id", "ds").agg(
         *[exact_sum(name).alias(name) for name in amounts],
         F.count(F.lit(1)).alias("rows"),
+        *[(F.count_if(F.col(name)) * 2 >= F.count(F.lit(1))).alias(name) for name in stock_outs],
         *[aggregate_covariate(name, dict(steps.dtypes)[name]) for name in covariates],
     )
     about = steps.groupBy("unique_id").agg(
@@ -101,14 +106,17 @@ def sales_series(
             "rows": F.coalesce("rows", F.lit(0)),
             "closed": F.coalesce("closed", F.lit(False)) & (F.coalesce(settings.forecast.target, F.lit(0.0)) == 0),
             **{name: F.col(name) if unknown else F.coalesce(name, F.lit(0.0)) for name in amounts},
+            **{name: F.coalesce(name, F.lit(False)) for name in stock_outs},
         }
     )
     if planned is not None:
         filled = _fill_covariates(filled, planned, settings.forecast.known_future.columns)
     others = [name for name in filled.columns if name in settings.forecast.known_future.columns]
+    sold = F.col(settings.forecast.target)
     return filled.select(
         "unique_id", *keys, *(["category"] if with_category else []), "ds",
-        F.col(settings.forecast.target).alias("y"), *amounts, "rows", "closed", *others,
+        (F.when(~F.col(STOCK_OUT), sold) if stock_outs else sold).alias("y"), *amounts, "rows", "closed",
+        *stock_outs, *others,
     )  # fmt: skip
 
 
