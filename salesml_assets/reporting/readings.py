@@ -108,13 +108,20 @@ def added_up(data: ReportData) -> str | None:
         return None
     text = (
         f"The forecast of all sales together is off by {percent(overall)} of them in a {data.step}, that of a single "
-        f"series by {percent(single)}: errors of single series partly cancel out."
+        f"series by {percent(single)}"
     )
+    text += ": errors of single series partly cancel out." if overall < single else "."
     bias = data.by_algorithm("bias", "level", "total").get(data.winner)
     if bias is not None and abs(bias) > overall / 2:
         side = "below" if bias < 0 else "above"
         text += f" What remains is mostly one-sided: totals are forecast {percent(abs(bias))} {side} what was sold."
-    return text + " Totals are sums of the series' forecasts, with intervals from the errors of the totals themselves."
+    is_reconciled = data.winner in data.by_algorithm("wape", "level", "series")
+    added = (
+        "the series' forecasts, reconciled with those of the totals themselves"
+        if is_reconciled
+        else ("the series' forecasts")
+    )
+    return f"{text} Totals are sums of {added}; their intervals come from their own errors in the backtest."
 
 
 def over_horizon(data: ReportData) -> str | None:
