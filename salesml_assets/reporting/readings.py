@@ -278,18 +278,28 @@ def added_up(data: ReportData) -> str | None:
         return None
     text = _(
         "The forecast of all sales together is off by {overall} of them in a {step}, that of a single series by "
-        "{single}: errors of single series partly cancel out.",
+        "{single}.",
         overall=percent(overall),
         step=data.step,
         single=percent(single),
     )
+    if overall < single:
+        text += " " + _("Errors of single series partly cancel out.")
     bias = data.by_algorithm("bias", "level", "total").get(data.winner)
     if bias is not None and abs(bias) > overall / 2:
         share = percent(abs(bias))
         below = _("What remains is mostly one-sided: totals are forecast {share} below what was sold.", share=share)
         above = _("What remains is mostly one-sided: totals are forecast {share} above what was sold.", share=share)
         text += f" {below if bias < 0 else above}"
-    note = _("Totals are sums of the series' forecasts, with intervals from the errors of the totals themselves.")
+    if data.winner in data.by_algorithm("wape", "level", "series"):
+        note = _(
+            "Totals are sums of the series' forecasts, reconciled with those of the totals themselves; their intervals "
+            "come from their own errors in the backtest."
+        )
+    else:
+        note = _(
+            "Totals are sums of the series' forecasts; their intervals come from their own errors in the backtest."
+        )
     return f"{text} {note}"
 
 

@@ -115,6 +115,11 @@ def test_past_forecasts_before_and_with_the_present_model():
     assert readings.came_true(bare_report()) is None
 
 
+def own_wape(table):
+    """The rows of the overall total's WAPE."""
+    return (table["dimension"] == "level") & (table["segment"] == "total") & (table["metric"] == "wape")
+
+
 @pytest.mark.parametrize(("bias", "words"), [(-0.2, "20.0% below what was sold"), (0.25, "25.0% above"), (0.01, "")])
 def test_totals_cancel_errors_but_not_bias(bias, words):
     table = metrics()
@@ -124,6 +129,13 @@ def test_totals_cancel_errors_but_not_bias(bias, words):
     assert "off by 30.0% of them in a day" in text
     assert words in text
     assert ("one-sided" in text) == bool(words)
+    assert "cancel out" not in text  # totals are no better here
+    assert "reconciled" not in text
+    better = table.assign(value=table["value"].where(~(own_wape(table)), 0.1))
+    assert "Errors of single series partly cancel out." in readings.added_up(bare_report(metrics=better))
+    reconciled = table.assign(segment=table["segment"].where(table["dimension"] != "level", "series"))
+    both = pd.concat([table, reconciled]).drop_duplicates(["algorithm", "dimension", "segment", "metric"])
+    assert "reconciled with those of the totals" in readings.added_up(bare_report(metrics=both))
     without = table[table["dimension"] != "level"]
     assert readings.added_up(bare_report(metrics=without)) is None
 
