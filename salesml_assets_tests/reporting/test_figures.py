@@ -213,3 +213,13 @@ def test_reasons_are_counted_most_first():
     axes = figures.quarantine_reasons(full_report()).axes[0]
     assert [bar.get_width() for bar in axes.patches] == [35, 20]
     assert [note.get_text() for note in axes.texts] == ["35  (3.50% of rows)", "20  (2.00% of rows)"]
+
+
+def test_quantities_to_order_are_drawn_where_there_are_any():
+    def labels(data):
+        return [text.get_text() for text in figures.series_small_multiples(data).legends[0].get_texts()]
+
+    data = full_report()
+    assert "Quantity to order" not in labels(data)
+    future = data.series_future.assign(order_quantity=data.series_future["hi80"] * 0.9)
+    assert "Quantity to order" in labels(full_report(series_future=future))

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from salesml_assets.forecasting.intervals import ORDER_QUANTITY
 from salesml_assets.language import _
 from salesml_assets.reporting.data import ReportData
 from salesml_assets.reporting.formats import percent
@@ -32,6 +33,7 @@ from salesml_assets.reporting.style import (
 from salesml_assets.text import clean
 
 PAST80 = "#f6d9c4"
+ORDERED = (0, (3, 1.5))  # dashes of the quantity to order
 BANDS = (("lo95", "hi95", BAND95, 0.95), ("lo80", "hi80", BAND80, 0.8))
 SHOWN_STEPS = 160
 SERIES_OF_A_KIND = 4
@@ -119,6 +121,8 @@ def _forecast(axes: Axes, future: pd.DataFrame) -> None:
                 future["ds"], future[low].astype(float), future[high].astype(float), color=colour, linewidth=0
             )
     axes.plot(future["ds"], future["yhat"], color=BLUE, linewidth=2)
+    if ORDER_QUANTITY in future:
+        axes.plot(future["ds"], future[ORDER_QUANTITY].astype(float), color=BLUE, linewidth=1, linestyle=ORDERED)
 
 
 def _finish(axes: Axes, past: pd.DataFrame, future: pd.DataFrame, *, ticks: int = 10, month: str = "%b") -> None:
@@ -135,7 +139,7 @@ def _finish(axes: Axes, past: pd.DataFrame, future: pd.DataFrame, *, ticks: int 
 def _limit_height(axes: Axes, history: pd.DataFrame, backtest: pd.DataFrame, future: pd.DataFrame) -> None:
     """Keeps the sales visible where a 95 % interval reaches far beyond anything sold: that is cut off."""
     inner = [history["y"], backtest["yhat"], future["yhat"]]
-    inner += [future[name] for name in ("lo80", "hi80") if name in future]
+    inner += [future[name] for name in ("lo80", "hi80", ORDER_QUANTITY) if name in future]
     values = np.concatenate([np.asarray(part, dtype=float) for part in inner])
     values = values[np.isfinite(values)]
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
@@ -152,6 +156,8 @@ def _legend(where: Axes | Figure, backtest: pd.DataFrame, future: pd.DataFrame) 
             handles.append(Patch(color=PAST80, label=_("its {level} interval", level=percent(0.8, 0))))
     if not future.empty:
         handles.append(Line2D([], [], color=BLUE, linewidth=2, label=_("Forecast")))
+        if ORDER_QUANTITY in future:
+            handles.append(Line2D([], [], color=BLUE, linewidth=1, linestyle=ORDERED, label=_("Quantity to order")))
         handles += [
             Patch(color=colour, label=_("{level} interval", level=percent(level, 0)))
             for low, high, colour, level in reversed(BANDS)
