@@ -193,8 +193,8 @@ def costs_table(data: ReportData) -> Table | None:
     names = [data.winner, data.baseline, data.decision.get("champion")]
     shown = [name for name in dict.fromkeys(names) if name in total.index]
     parts = [(_("All"), total[total.columns[0]])]
-    if not categories.empty:
-        own_costs = categories.loc[data.winner].astype(float)
+    if data.winner in categories.index:
+        own_costs = categories.loc[data.winner].astype(float).fillna(0.0)
         largest = sorted(categories.columns, key=lambda name: (-own_costs[name], name))
         parts += [(clean(name or _("(none)"), 60), categories[name]) for name in largest[:TOP_SEGMENTS]]
     against = data.baseline in shown and data.baseline != data.winner
@@ -202,8 +202,11 @@ def costs_table(data: ReportData) -> Table | None:
     for label, costs in parts:
         cells = [label, *[amount(costs.get(name)) for name in shown]]
         if against:
-            own, baseline = costs[data.winner], costs[data.baseline]
-            cells.append(percent(own / baseline - 1, 0, sign=True) if baseline > 0 else DASH)
+            own, baseline = costs.get(data.winner), costs.get(data.baseline)
+            if is_number(own) and is_number(baseline) and baseline > 0:
+                cells.append(percent(own / baseline - 1, 0, sign=True))
+            else:
+                cells.append(DASH)
         rows.append(cells)
     header = [_("Category"), *[str(algorithm_label(str(name))) for name in shown]]
     header += [_("Against {model}", model=algorithm_label(data.baseline).lower())] if against else []

@@ -104,7 +104,7 @@ def test_the_page_can_be_read_without_seeing_it(page):
     elements = _Page(page).elements
     assert dict(elements)["html"] == {"lang": "en-US"}
     drawings = [attributes for tag, attributes in elements if tag == "svg"]
-    assert len(drawings) == 14
+    assert len(drawings) == 15
     assert all(attributes["role"] == "img" and len(attributes["aria-label"]) > 20 for attributes in drawings)
     headers = [attributes for tag, attributes in elements if tag == "th"]
     assert all(attributes.get("scope") in {"row", "col"} for attributes in headers)
