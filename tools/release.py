@@ -2,6 +2,7 @@
 
     .venv/bin/python tools/release.py           into dist/
     .venv/bin/python tools/release.py --build   builds only
+    .venv/bin/python tools/release.py --python python3.12 --python python3.13   tries it out with each
 
 The environment must have been set up (`make setup`). Trying out needs a network, and takes some minutes.
 """
@@ -28,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Builds the wheel and, unless told otherwise, tries it out; the exit code is 1 after an error."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--build", action="store_true", help="do not try it out")
+    parser.add_argument("--python", action="append", help="interpreter to try it out with; default: the present one")
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder for the wheel")
     chosen = parser.parse_args(arguments)
     try:
@@ -35,9 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
         wheel = build(chosen.out)
         print(f"release: {wheel}", flush=True)
         if not chosen.build:
-            with tempfile.TemporaryDirectory() as folder:
-                try_out(wheel, Path(folder))
-            print("release: installed, and made forecasts in an empty environment", flush=True)
+            for python in chosen.python or [sys.executable]:
+                with tempfile.TemporaryDirectory() as folder:
+                    try_out(wheel, Path(folder), python)
+                print(f"release: installed, and made forecasts in an empty environment of {python}", flush=True)
     except (subprocess.CalledProcessError, ValueError) as error:
         print(f"release: {error}", file=sys.stderr)
         return 1
@@ -72,18 +75,25 @@ def build(out: Path) -> Path:
     return wheel
 
 
-def try_out(wheel: Path, folder: Path) -> None:
+def try_out(wheel: Path, folder: Path, interpreter: str) -> None:
     """Installs a wheel into an empty environment and runs it on a small file of sales, as its user would.
 
     Args:
         wheel: The wheel.
         folder: An empty folder for environment and sales.
+        interpreter: The Python that makes the environment.
 
     Raises:
         CalledProcessError: A step failed.
     """
     environment, shop = folder / "environment", folder / "shop"
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    # With this folder on the path, pip would take the project for installed.
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+    def run(*command: str | Path, cwd: Path = folder) -> None:
+        subprocess.run(command, cwd=cwd, env=variables, check=True)
+
+    run(interpreter, "-m", "venv", environment)
     python = environment / "bin" / "python"
     locked = ["--requirement", str(ROOT / "requirements.lock"), "--require-hashes", "--no-deps"]
     setuptools = next(
@@ -93,17 +103,16 @@ def try_out(wheel: Path, folder: Path) -> None:
     )
     (folder / "build-tool.txt").write_text(setuptools + "\n", encoding="utf-8")
     pip = [str(python), "-m", "pip", "install", "--quiet", "--no-build-isolation"]
-    subprocess.run([*pip, "--require-hashes", "--requirement", str(folder / "build-tool.txt")], check=True)
-    subprocess.run([*pip, *locked], check=True)
-    subprocess.run([*pip, "--no-deps", str(wheel)], check=True)
-    subprocess.run([str(python), "-m", "salesml_assets.spark.prepare"], cwd=folder, check=True)
+    run(*pip, "--require-hashes", "--requirement", folder / "build-tool.txt")
+    run(*pip, *locked)
+    run(*pip, "--no-deps", wheel.resolve())
+    run(python, "-m", "salesml_assets.spark.prepare")
     shop.mkdir()
     write_sales(shop / "sales.csv")
     command = str(environment / "bin" / "salesml")
-    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     variables["SALESML_TRAINING__ALGORITHMS"] = '["seasonal_naive", "xgboost"]'
     for arguments in (["init", "sales.csv"], ["check"], ["run"], ["export", "forecasts", "forecasts.csv"]):
-        subprocess.run([command, *arguments], cwd=shop, env=variables, check=True)
+        run(command, *arguments, cwd=shop)
 
 
 def write_sales(file: Path) -> None:

@@ -30,6 +30,7 @@ SMALL = 0.02
 LEVEL = 0.8
 # From here on a reader should act: bias, missing coverage, growth of the error since the backtest, rows set aside.
 NOTABLE_BIAS, NOTABLE_GAP, NOTABLE_GROWTH, NOTABLE_QUARANTINE = 0.05, 0.05, 1.25, 0.02
+HIGH_ERROR = 0.5  # WAPE of single forecasts from which totals are the better plan
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,15 @@ def _weak_forecasts(data: ReportData) -> list[str]:
             )
         )
     expected, present = data.value(data.winner, "wape"), data.decision.get("version")
+    together = total_error(data)
+    if expected is not None and together is not None and expected > HIGH_ERROR > together:
+        steps.append(
+            _(
+                "Plan with totals of products and weeks: single forecasts miss by {error}, all together by {together}.",
+                error=percent(expected),
+                together=percent(together),
+            )
+        )
     errors = dict(zip(data.realised["model_version"].tolist(), data.realised["wape"].tolist(), strict=True))
     if expected and is_number(error := errors.get(present)) and error > NOTABLE_GROWTH * expected:
         steps.append(

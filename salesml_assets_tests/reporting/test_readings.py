@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from salesml_assets.reporting import readings, tables
-from salesml_assets.reporting.data import Business, Decision
+from salesml_assets.reporting.data import Business, DataQuality, Decision
 
-from .sample import bare_report, full_report, metrics, orders, timelines
+from .sample import WAPES, bare_report, full_report, metrics, orders, timelines
 
 
 @pytest.mark.parametrize(
@@ -191,3 +191,52 @@ def test_costs_stand_by_category_and_against_baseline_and_the_model_before() -> 
     replay = tables.orders_table(full_report())
     assert replay is not None
     assert replay.rows[replay.highlighted or 0] == ["95%", "95.0%", "9.5", "95.0%", "19.0"]
+
+
+def steps_of(**changes):
+    return " ".join(readings.next_steps(full_report(**changes)))
+
+
+def test_what_to_do_next_follows_from_bounds():
+    calm = full_report(checks=full_report().checks.assign(passed=True), realised=full_report().realised.head(0),
+                       quality=DataQuality())  # fmt: skip
+    assert readings.next_steps(calm) == ["Nothing stands out: the forecasts can be used as they are."]
+    biased = replace(calm, metrics=metrics({**WAPES, "xgboost": 0.85}))  # the sample's bias is a tenth of WAPE less 3%
+    assert readings.next_steps(biased)[0] == "Allow for forecasts that are 5.5% too high in total."
+    assert "single forecasts miss by 85.0%" in " ".join(readings.next_steps(biased))
+    narrow = replace(calm, coverage=calm.coverage.assign(coverage=0.7))
+    assert readings.next_steps(narrow) == [
+        "Plan with wider ranges than the 80% intervals: they held 70.0% of the actual values."
+    ]
+    dirty = replace(calm, quality=DataQuality(delivered=100, accepted=97, quarantined=3, reasons={"invalid_date": 3}))
+    assert readings.next_steps(dirty) == [
+        "Correct rows at their source: 3.0% were set aside, most often “invalid date”."
+    ]
+
+
+def test_failed_checks_come_first_and_are_not_all_listed():
+    checks = pd.DataFrame(
+        {
+            "check": [f"forecasts: c{number}" for number in range(5)] + ["sales: freshness"],
+            "passed": [False] * 6,
+            "severity": ["ERROR"] * 5 + ["WARN"],
+            "detail": "",
+        }
+    )
+    first, second, *_ = readings.next_steps(full_report(checks=checks))
+    assert first == (
+        "Do not use the forecasts before these failed checks are understood: forecasts: c0, forecasts: c1, forecasts: "
+        "c2 (+2)."
+    )
+    assert second == "Look at the warnings of these checks: sales: freshness."
+
+
+def test_past_forecasts_far_worse_than_the_backtest_lead_to_the_drift_report():
+    realised = full_report().realised.assign(wape=0.6)
+    assert "past forecasts missed by 60.0%, the backtest promised 30.0%" in steps_of(realised=realised)
+
+
+def test_bias_and_coverage_stand_at_the_head():
+    cards = {card.label: card for card in readings.headline_cards(full_report())}
+    assert cards["Bias"].value == "0.0%"
+    assert cards["Inside the 80% interval"].value == "79.0%"
