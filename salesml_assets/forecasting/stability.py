@@ -16,9 +16,8 @@ import polars as pl
 import pyarrow.compute as pc
 
 from salesml_assets.forecasting.draws import uniform
-from salesml_assets.forecasting.folds import Fold
 from salesml_assets.forecasting.metrics import LONG_COLUMNS, TOTAL, horizon_bucket, significant
-from salesml_assets.forecasting.panel import SCORE, PanelPlan, expand
+from salesml_assets.forecasting.origin_rows import rows_at
 from salesml_assets.names import FEATURES
 
 if TYPE_CHECKING:
@@ -139,8 +138,4 @@ def overlapping_rows(lake: Lakehouse, bundle: Bundle) -> pl.DataFrame:
         return pl.DataFrame()
     drawn = names.to_frame().with_columns(uniform(names, seed=11).alias("draw")).sort("draw", "unique_id")
     chosen = drawn.head(MAX_SERIES)["unique_id"]
-    features = lake.read_polars(FEATURES, None, pc.field("unique_id").isin(chosen.to_list()))
-    folds = tuple(Fold(number, origin, origin) for number, origin in enumerate(origins))
-    # A last step that is never reached: no rows to forecast, and a share of 0: none to learn from.
-    plan = PanelPlan(bundle.horizon, dt.date.max, folds, 0.0, 0)
-    return expand(features, spec, plan).filter(pl.col("kind") == SCORE)
+    return rows_at(lake, spec, chosen, origins, bundle.horizon)

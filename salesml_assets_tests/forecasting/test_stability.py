@@ -13,8 +13,8 @@ import pytest
 from salesml_assets.forecasting.model.models import Baseline
 from salesml_assets.forecasting.stability import backtest_changes, change_of, overlapping_rows, successive
 from salesml_assets.lake.store import Lakehouse
-from salesml_assets.names import FEATURES
-from salesml_assets_tests.forecasting.small_lake import small_features
+from salesml_assets.names import FEATURES, POOLED_CALENDAR
+from salesml_assets_tests.forecasting.small_lake import small_features, small_pool
 from salesml_assets_tests.forecasting.small_models import HORIZON, SETTINGS, bundle
 
 FEATURE_ROWS = small_features(SETTINGS)
@@ -27,6 +27,7 @@ CUTOFF = LAST - dt.timedelta(HORIZON)
 def lake(tmp_path: Path) -> Lakehouse:
     lake = Lakehouse(str(tmp_path))
     lake.write_polars(FEATURE_ROWS, FEATURES)
+    lake.write_polars(small_pool(FEATURE_ROWS, SETTINGS), POOLED_CALENDAR)
     return lake
 
 

@@ -18,18 +18,15 @@ import polars as pl
 from salesml_assets.config.settings import ConfigurationError
 from salesml_assets.forecasting.algorithms.base import Algorithm, Engines, Parameters
 from salesml_assets.forecasting.batches import Totals
-from salesml_assets.forecasting.calendar_regression import Terms
 from salesml_assets.forecasting.draws import uniform
 from salesml_assets.forecasting.errors import daily_errors, daily_sums, decisive_losses
-from salesml_assets.forecasting.features import FeatureSpec
 from salesml_assets.forecasting.folds import Fold, rolling_folds
-from salesml_assets.forecasting.panel import SCORE, TRAIN, PanelPlan, expand
-from salesml_assets.forecasting.panel_features import group_mean
+from salesml_assets.forecasting.origin_rows import rows_at
+from salesml_assets.forecasting.panel import SCORE, TRAIN
 from salesml_assets.forecasting.pool_table import spec_of_lake
-from salesml_assets.forecasting.pooled import Pool
 from salesml_assets.forecasting.training.backtest import refit
 from salesml_assets.forecasting.training.sample import Once, TrainingPanel, last_step
-from salesml_assets.names import FEATURES, PANEL, POOLED_CALENDAR
+from salesml_assets.names import PANEL
 
 if TYPE_CHECKING:
     from salesml_assets.config.settings import Settings
@@ -212,58 +209,14 @@ def arena_of_lake(lake: Lakehouse, settings: Settings, default: Parameters) -> A
         train.with_columns(fold=pl.lit(None, pl.Int32)),
         scored.filter(pl.col("unique_id").is_in(chosen.implode())).with_columns(fold=pl.lit(1, pl.Int32)),
     ]
-    earlier = rows_at(lake, settings, chosen, before)
-    if earlier is not None:
-        parts.append(earlier.filter(usable).with_columns(fold=pl.lit(0, pl.Int32)))
+    earlier = rows_at(lake, spec_of_lake(lake, settings), chosen, [before], horizon).filter(usable)
+    if earlier.height:
+        about = {"fold": pl.lit(0, pl.Int32), "volume_class": pl.lit(None, pl.String)}
+        parts.append(earlier.with_columns(**about))
     shared = [name for name in train.columns if all(name in part.columns for part in parts)]
     rows = pl.concat([part.select(shared) for part in parts])
     draws = uniform(rows["unique_id"], seed=settings.training.seed).alias("series_draw")
     return Arena(rows.with_columns(draws), origins, settings, default)
-
-
-def rows_at(lake: Lakehouse, settings: Settings, names: pl.Series, origin: dt.date) -> pl.DataFrame | None:
-    """Rows to score of some series at an origin that the panel does not have; None where there are none.
-
-    Args:
-        lake: The lake.
-        settings: The settings.
-        names: Names of the series.
-        origin: The origin.
-    """
-    import pyarrow.compute as pc
-
-    spec = spec_of_lake(lake, settings)
-    step_days = 7 if spec.weekly else 1
-    end = origin + dt.timedelta(step_days * settings.forecast.horizon)
-    version = lake.version(FEATURES)
-    wanted = pc.field("unique_id").isin(names.to_list()) & (pc.field("ds") <= end)
-    features = lake.read_polars(FEATURES, None, wanted, version)
-    for key in [key for key in spec.plan_groups if key in features.columns]:
-        features = features.join(_group_means(lake, spec, key, origin, end, version), on=[key, "ds"], how="left")
-    pool = Pool.from_frame(lake.read_polars(POOLED_CALENDAR), Terms.of(spec))
-    # A last step that is never reached: no rows to forecast, and a share of 0: none to learn from.
-    plan = PanelPlan(settings.forecast.horizon, dt.date.max, (Fold(0, origin, end),), 0.0, settings.training.seed)
-    rows = expand(features, spec, plan, pool).filter(pl.col("kind") == SCORE)
-    return None if rows.is_empty() else rows.with_columns(volume_class=pl.lit(None, pl.String))
-
-
-def _group_means(
-    lake: Lakehouse, spec: FeatureSpec, key: str, origin: dt.date, end: dt.date, version: int
-) -> pl.DataFrame:
-    """Means of planned numbers over all series that share a key, at the steps after an origin."""
-    import pyarrow.compute as pc
-
-    ahead = (pc.field("ds") > origin) & (pc.field("ds") <= end)
-    sums = Totals([key, "ds"])
-    for batch in lake.batches(FEATURES, [key, "ds", *spec.numbers], ahead, version):
-        known = batch.filter(pl.col(key).is_not_null())
-        counts = [pl.col(name).is_not_null().cast(pl.Int64).alias(f"_known_{name}") for name in spec.numbers]
-        sums.add(known.select(key, "ds", *[pl.col(name).cast(pl.Float64) for name in spec.numbers], *counts))
-    means = [
-        (pl.col(name) / pl.col(f"_known_{name}")).round(9).fill_nan(None).alias(group_mean(name, key))
-        for name in spec.numbers
-    ]
-    return sums.frame().select(key, "ds", *means)
 
 
 def _concat(frames: Iterator[pl.DataFrame]) -> pl.DataFrame | None:

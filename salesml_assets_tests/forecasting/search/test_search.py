@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 
@@ -18,7 +17,7 @@ from salesml_assets.forecasting.feature_groups import GROUPS, inputs_of
 from salesml_assets.forecasting.folds import rolling_folds
 from salesml_assets.forecasting.panel import SCORE, TRAIN
 from salesml_assets.forecasting.search import study as study_module
-from salesml_assets.forecasting.search.arena import Arena, Score, arena_of_lake, rows_at
+from salesml_assets.forecasting.search.arena import Arena, Score, arena_of_lake
 from salesml_assets.forecasting.search.found import as_settings, found_recipe, found_trial, trials_table
 from salesml_assets.forecasting.search.lake import search_lake
 from salesml_assets.forecasting.search.space import Space, default_recipe
@@ -78,23 +77,6 @@ def test_no_target_lies_after_the_first_scored_origin(arena: Arena, made: tuple[
         assert own["ds"].max() <= fold.last  # type: ignore[operator]
     learned = arena._rows.filter(pl.col("kind") == TRAIN)
     assert learned["ds"].max() <= folds[0].cutoff  # type: ignore[operator]
-
-
-def test_rows_of_an_earlier_origin_are_those_of_a_panel_made_then(made: tuple[Lakehouse, Settings]) -> None:
-    lake, settings = made
-    panel = lake.read_polars("panel").filter((pl.col("kind") == SCORE) & (pl.col("fold") == 0))
-    origin = panel["origin"][0]
-    rows = rows_at(lake, settings, panel["unique_id"].unique(), origin)
-    assert rows is not None
-    shared = [name for name in panel.columns if name in rows.columns and name not in ("fold", "draw", "volume_class")]
-    order = ["unique_id", "horizon"]
-    one, other = (frame.sort(order).select(shared) for frame in (panel, rows))
-    assert one.height == other.height
-    for name in shared:
-        if one.schema[name].is_float():
-            assert np.allclose(one[name].to_numpy(), other[name].to_numpy(), equal_nan=True), name
-        else:
-            assert one[name].equals(other[name]), name
 
 
 def test_stages_grow_and_end_with_everything(arena: Arena) -> None:
