@@ -16,6 +16,7 @@ from salesml_assets.names import (
     MODEL_COMPARISON,
     MODELS_FOLDER,
     PANEL,
+    POOLED_CALENDAR,
     SALES_SERIES,
     TRAINING_FILE,
 )
@@ -40,7 +41,7 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         group_name=GROUP,
         kinds={"polars", "scipy", "deltalake"},
         io_manager_key="lake",
-        deps=[*algorithms, FEATURES, PANEL, SALES_SERIES],
+        deps=[*algorithms, FEATURES, PANEL, POOLED_CALENDAR, SALES_SERIES],
         description="Error of every algorithm by fold, horizon and segment, and which one serves.",
     )
     def model_comparison(

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files as package_files
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -25,6 +26,8 @@ from salesml_assets.reporting.results import current_results, latest_comparison
 from salesml_assets.text import masked
 
 if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
     from salesml_assets.forecasting.comparison import Comparison
 
 NOTEBOOK = "model_validation.ipynb"
@@ -157,9 +160,7 @@ def execute_notebook(settings: Settings) -> Executed:
         nbclient.exceptions.CellExecutionError: A cell failed; the message has its code and error.
     """
     import nbformat
-    from nbclient import NotebookClient
     from nbconvert import HTMLExporter
-    from traitlets.config import Config
 
     source = package_files("salesml_assets.reporting").joinpath("notebooks", NOTEBOOK).read_text(encoding="utf-8")
     notebook = nbformat.reads(source, as_version=4)  # type: ignore[no-untyped-call]
@@ -168,10 +169,7 @@ def execute_notebook(settings: Settings) -> Executed:
             cell.source = _settings_cell(settings)
         elif cell.cell_type == "markdown":
             cell.source = translated_cell(cell.source, settings.report.language)
-    # Sockets in files, where there are such: nobody else on the machine can talk to the kernel.
-    transport = "ipc" if os.name == "posix" else "tcp"
-    config = Config({"KernelManager": {"transport": transport}})
-    NotebookClient(notebook, kernel_name="python3", timeout=KERNEL_SECONDS, config=config).execute()
+    _execute(notebook)
     # No page of somebody else's server: neither formulas nor widgets are in the notebook.
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         mathjax_url="", require_js_url="", jquery_url="", exclude_input_prompt=True, exclude_output_prompt=True
@@ -191,6 +189,22 @@ def translated_cell(source: str, name: Language) -> str:
 def _paragraph(text: str) -> str:
     words = text.lstrip("# ")
     return text.removesuffix(words) + stored(words)
+
+
+def _execute(notebook: NotebookNode) -> None:
+    """Runs the cells in a kernel whose files are in a folder of its own.
+
+    By default its sockets would be in the working directory, which may be read-only, as in a container.
+    """
+    from nbclient import NotebookClient
+    from traitlets.config import Config
+
+    with TemporaryDirectory(prefix="salesml-") as folder:
+        # Sockets in files, where there are such: nobody else on the machine can talk to the kernel.
+        transport = "ipc" if os.name == "posix" else "tcp"
+        config = Config({"KernelManager": {"transport": transport, "connection_file": f"{folder}/kernel.json"}})
+        client = NotebookClient(notebook, kernel_name="python3", timeout=KERNEL_SECONDS, config=config)
+        client.execute(env=os.environ | {"IPYTHONDIR": folder})
 
 
 def _settings_cell(settings: Settings) -> str:

@@ -136,6 +136,8 @@ def _s3(settings: Settings) -> dict[str, str]:
         f"{prefix}.aws.credentials.provider": CREDENTIALS,
         f"{prefix}.endpoint.region": settings.s3.region,
         f"{prefix}.path.style.access": str(settings.s3.path_style).lower(),
+        # Blocks of 64 MB wait for their upload where Spark keeps its files, not in a /tmp that may be small.
+        f"{prefix}.buffer.dir": "${env.SPARK_LOCAL_DIRS:-${hadoop.tmp.dir}}/s3a",
         # Files that are no Delta tables: the magic committer, since renaming in an object store is copying.
         f"{prefix}.committer.name": "magic",
         "spark.hadoop.mapreduce.outputcommitter.factory.scheme.s3a": COMMITTERS,

@@ -9,11 +9,12 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 
 from salesml_assets.config.settings import Settings
-from salesml_assets.reporting.notebook import NOTEBOOK, Shown, Validation, Words, _settings_cell
+from salesml_assets.reporting.notebook import NOTEBOOK, Shown, Validation, Words, _execute, _settings_cell
 from salesml_assets_tests.reporting.sample import bare_report, full_report
 
 SOURCE = json.loads(files("salesml_assets.reporting").joinpath("notebooks", NOTEBOOK).read_text(encoding="utf-8"))
@@ -42,6 +43,17 @@ def test_every_cell_that_shows_the_report_has_something_to_show(report) -> None:
 def test_the_notebook_has_no_output_and_is_the_one_in_the_folder_of_notebooks() -> None:
     assert not any(cell.get("outputs") for cell in SOURCE["cells"])
     assert json.loads((Path(__file__).parents[2] / "notebooks" / NOTEBOOK).read_text(encoding="utf-8")) == SOURCE
+
+
+def test_the_kernel_leaves_nothing_in_the_working_directory(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cell = nbformat.v4.new_code_cell("import os, IPython; print(os.listdir()); print(IPython.paths.get_ipython_dir())")
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    _execute(notebook)
+    (printed,) = [output["text"] for output in notebook.cells[0]["outputs"]]
+    listed, start_up_files = printed.splitlines()
+    assert listed == "[]"
+    assert "salesml-" in start_up_files
 
 
 def test_the_settings_of_a_run_are_in_its_notebook() -> None:

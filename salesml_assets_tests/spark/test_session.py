@@ -299,7 +299,7 @@ def test_the_resource_leaves_a_session_of_others_alone(spark) -> None:
 
 @pytest.mark.stack
 @pytest.mark.slow
-def test_plain_files_in_an_object_store_go_through_the_magic_committer(bucket: str) -> None:
+def test_plain_files_in_an_object_store_go_through_the_magic_committer(bucket: str, tmp_path: Path) -> None:
     import boto3
 
     code = """
@@ -313,10 +313,12 @@ with spark_session(Settings(spark=spark, s3={"endpoint": sys.argv[1]})) as sessi
     session.range(10).write.format("delta").save("s3a://lake/table")
     print(session.read.parquet("s3a://lake/files").count(), session.read.format("delta").load("s3a://lake/table").count())
 """
-    answer = run_python(code, bucket)
+    answer = run_python(code, bucket, SPARK_LOCAL_DIRS=str(tmp_path / "scratch"))
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "10 10\n", ""), answer.stderr
     with closing(boto3.client("s3", endpoint_url=bucket, region_name="us-east-1")) as client:
         success = client.get_object(Bucket="lake", Key="files/_SUCCESS")["Body"].read()
         assert json.loads(success)["committer"] == "magic"
         keys = [entry["Key"] for entry in client.list_objects_v2(Bucket="lake")["Contents"]]
     assert not [key for key in keys if re.search("_temporary|__magic", key)]
+    # Blocks wait for their upload where Spark has its files.
+    assert (tmp_path / "scratch" / "s3a").is_dir()

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
+
 ROOT = Path(__file__).parents[2]
 STAND_INS = Path(__file__).parent / "stand_ins" / "build.sh"
 PROJECT = "salesml-test"
@@ -29,7 +31,16 @@ SECRETS = (
     "S3_PASSWORD", "SPARK_SECRET", "POSTGRES_PASSWORD", "DAGSTER_POSTGRES_PASSWORD", "MLFLOW_POSTGRES_PASSWORD",
     "API_KEY", "GRAFANA_PASSWORD",
 )  # fmt: skip
-NOT_BUILT = ("grafana",)  # in no registry of packages
+PULL = "SALESML_STACK_PULL"  # 1: images are pulled instead of built from packages
+PULLED = os.environ.get(PULL) == "1"
+LEFT_OUT = () if PULLED else ("grafana",)  # in no registry of packages
+# The store's disk is a small one of the test's own, so that it can be filled.
+SMALL_DISK = """
+volumes:
+  objects:
+    driver_opts: {{type: none, o: bind, device: {folder}}}
+"""
+DISK_SIZE = "3g"
 T = TypeVar("T")
 
 
@@ -80,27 +91,61 @@ class Stack:
     """A running stack.
 
     Attributes:
-        env_file: Its values.
-        values: The same, as a mapping.
+        folder: Folder of its files: values, settings, the store's disk.
+        values: The values of the compose file's variables.
     """
 
-    env_file: Path
+    folder: Path
     values: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def env_file(self) -> Path:
+        """The values as a file."""
+        return self.folder / "env"
+
+    @property
+    def disk(self) -> Path:
+        """The folder that the store writes to, a file system of its own."""
+        return self.folder / "disk"
+
+    def prepare(self) -> None:
+        """Writes the stack's files, and mounts its disk."""
+        write_env(self.env_file, self.values)
+        (self.folder / "disk.yml").write_text(SMALL_DISK.format(folder=self.disk), encoding="utf-8")
+        self.disk.mkdir()
+        run(["mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE}", "tmpfs", str(self.disk)])
+
+    def remove(self) -> None:
+        """Removes containers, volumes and the disk."""
+        self.compose("down", "--volumes", "--remove-orphans", check=False)
+        run(["umount", str(self.disk)])
+
+    def empty(self) -> None:
+        """Removes containers and all data; the stack can be started again, as new."""
+        self.compose("down", "--volumes")
+        for entry in self.disk.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
     # --- containers
 
+    @property
+    def arguments(self) -> list[str]:
+        """The arguments of `docker compose` that name this stack."""
+        files = [part for file in (ROOT / "docker-compose.yml", self.folder / "disk.yml") for part in ("-f", str(file))]
+        return ["--project-name", PROJECT, "--env-file", str(self.env_file), *files]
+
     def compose(self, *arguments: str, seconds: float = 600, check: bool = True) -> str:
         """Runs `docker compose` on the stack."""
-        return run(
-            ["docker", "compose", "--project-name", PROJECT, "--env-file", str(self.env_file), *arguments],
-            seconds,
-            check,
-        )
+        return run(["docker", "compose", *self.arguments, *arguments], seconds, check)
 
     def up(self, *services: str, seconds: float = 600) -> None:
         """Starts services (all, unless named) and waits until they are healthy."""
-        without = [part for name in NOT_BUILT for part in ("--scale", f"{name}=0")]
+        without = [] if services else [part for name in LEFT_OUT for part in ("--scale", f"{name}=0")]
         self.compose("up", "--detach", "--wait", "--no-build", "--pull", "never", *without, *services, seconds=seconds)
+
+    def pid(self, container: str) -> int:
+        """The process id, on this machine, of a container's first process."""
+        return int(self.docker("inspect", "--format", "{{.State.Pid}}", container))
 
     def set(self, **values: str) -> None:
         """Starts the services that use a value again with another one."""
@@ -248,6 +293,7 @@ def new_values(settings: Path) -> dict[str, str]:
         "SPARK_DRIVER_MEMORY": "1500m",
         "SPARK_EXECUTOR_MEMORY": "1g",
         "SPARK_WORKER_CORES": "1",
+        "SPARK_SHUFFLE_PARTITIONS": "4",
     }
 
 
@@ -256,10 +302,16 @@ def write_env(file: Path, values: dict[str, str]) -> None:
     file.write_text("".join(f"{name}={value}\n" for name, value in values.items()), encoding="utf-8")
 
 
-def build_images(stand_ins: bool) -> str:
+def stand_in(service: str) -> str:
+    """What an image of the stack really contains, if it is another server of the same kind; empty otherwise."""
+    image = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"][service]["image"]
+    return run(["docker", "inspect", "--format", '{{index .Config.Labels "salesml.stand-in"}}', image]).strip()
+
+
+def build_images() -> str:
     """Builds the project's images and, where images cannot be pulled, the others; what was built."""
-    told = run(["bash", str(STAND_INS)], seconds=1800) if stand_ins else ""
-    network = ["--network", "host"] if stand_ins else []
+    told = "" if PULLED else run(["bash", str(STAND_INS)], seconds=1800)
+    network = [] if PULLED else ["--network", "host"]
     for image, arguments in (
         ("salesml:latest", ["--file", "deploy/Dockerfile", "."]),
         ("salesml-mlflow:latest", ["deploy/mlflow"]),

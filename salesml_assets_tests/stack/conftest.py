@@ -11,10 +11,16 @@ from pathlib import Path
 import pytest
 
 from salesml_assets_tests.stack import shop
-from salesml_assets_tests.stack.compose import PROJECT, Stack, build_images, has_engine, new_values, run, write_env
+from salesml_assets_tests.stack.compose import Stack, build_images, has_engine, new_values
 
 KEEP = "SALESML_STACK_KEEP"  # 1: the stack stays for a look at it
-PULL = "SALESML_STACK_PULL"  # 1: images are pulled instead of built from packages
+# One stack goes through these, in this order.
+CHAPTERS = ["test_story.py", "test_restore.py", "test_faults.py"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The chapters come last, in their order."""
+    items.sort(key=lambda item: CHAPTERS.index(item.path.name) if item.path.name in CHAPTERS else -1)
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +28,7 @@ def images() -> str:
     """The images, built; which are stand-ins."""
     assert has_engine(), "no Docker engine with its compose plug-in answers: start one, or set DOCKER_HOST"
     since = time.monotonic()
-    told = build_images(stand_ins=os.environ.get(PULL) != "1")
+    told = build_images()
     print(f"\n{told}images ready after {time.monotonic() - since:.0f} s", file=sys.__stderr__, flush=True)
     return told
 
@@ -36,9 +42,8 @@ def stack(images: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
     settings = folder / "salesml.yaml"
     settings.write_text(shop.settings(), encoding="utf-8")
     settings.chmod(0o644)
-    values = new_values(settings)
-    write_env(folder / "env", values)
-    made = Stack(folder / "env", values)
+    made = Stack(folder, new_values(settings))
+    made.prepare()
     made.compose("down", "--volumes", "--remove-orphans")
     since = time.monotonic()
     try:
@@ -49,4 +54,4 @@ def stack(images: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
         if os.environ.get(KEEP) != "1":
             logs = made.compose("logs", "--no-color", "--timestamps", check=False)
             Path(folder / "logs.txt").write_text(logs, encoding="utf-8")
-            run(["docker", "compose", "--project-name", PROJECT, "down", "--volumes"], check=False, **values)
+            made.remove()

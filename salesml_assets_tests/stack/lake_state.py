@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from typing import Any
+
+import polars as pl
 
 from salesml_assets_tests.stack.compose import Stack
 
@@ -42,6 +45,24 @@ print(json.dumps({"rows": rows, "versions": versions, "writes": writes,
                   "total": float(forecasts.sort("unique_id", "ds")["yhat"].sum()),
                   "wape": dict(zip(wape["algorithm"], wape["value"]))}))
 """
+# All metrics and all forecasts.
+RESULTS = """
+import polars as pl
+from salesml_assets.config.loading import load_settings
+from salesml_assets.lake.export import lake_of
+lake = lake_of(load_settings())
+metrics, forecasts = lake.read_polars("model_comparison"), lake.read_polars("forecasts", ["unique_id", "ds", "yhat"])
+print(pl.DataFrame({"metrics": [metrics.write_json()], "forecasts": [forecasts.write_json()]}).write_json())
+"""
+# The same image with the same settings on one machine: Spark in this process, a lake in a folder.
+ALONE = """
+set -e
+mkdir /scratch/alone && cd /scratch/alone && cp /opt/salesml/salesml_assets/project_files/* .
+export DAGSTER_HOME=$PWD SALESML_LAKE__ROOT=$PWD/lake SALESML_REGISTRY__ENABLED=false
+export SALESML_SPARK__MASTER='local[2]' SALESML_SPARK__CONFIG='{}'
+salesml run >&2
+python -c "$0"
+"""
 
 
 @dataclass(frozen=True)
@@ -72,6 +93,21 @@ class LakeState:
 def lake_state(stack: Stack) -> LakeState:
     """Reads all tables."""
     return LakeState(**json.loads(stack.python(STATE)))
+
+
+def cluster_results(stack: Stack) -> dict[str, pl.DataFrame]:
+    """All metrics and forecasts of the stack's lake."""
+    return _frames(stack.python(RESULTS))
+
+
+def local_results(stack: Stack) -> dict[str, pl.DataFrame]:
+    """The same of a run of the same sales on one machine, without the cluster."""
+    return _frames(stack.compose("run", "--rm", "--no-deps", "-T", "code", "sh", "-c", ALONE, RESULTS, seconds=900))
+
+
+def _frames(printed: str) -> dict[str, pl.DataFrame]:
+    (row,) = json.loads(printed.strip().splitlines()[-1])
+    return {name: pl.read_json(io.StringIO(text), infer_schema_length=None) for name, text in row.items()}
 
 
 def retrain(stack: Stack) -> str:

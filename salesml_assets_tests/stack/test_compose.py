@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from salesml_assets_tests.stack.ports import LISTENERS
+
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
@@ -68,6 +70,14 @@ def test_only_these_ports_are_published_and_on_loopback():
     # What needs no way out, and is not published, has none.
     for name, service in SERVICES.items():
         assert ("front" in service["networks"]) == (name in PUBLISHED or name in {"code", "daemon"}), name
+
+
+def test_every_service_has_its_ports_on_the_page():
+    assert LISTENERS.keys() == SERVICES.keys() - ONE_SHOT
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").partition("## Ports")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in page.splitlines() if line.startswith("| ")][1:]
+    told = {(name, int(port)) for ports, names in rows for name in names.split(", ") for port in ports.split(", ")}
+    assert told == {(name, port) for name, ports in LISTENERS.items() for port in ports}
 
 
 def test_images_are_pinned():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -49,7 +50,7 @@ def unfinished(stack: Stack) -> list[str]:
 
 def kill(stack: Stack, container: str) -> None:
     """Kills a container's first process from outside, as a crash or the kernel does: the restart policy applies."""
-    os.kill(int(stack.docker("inspect", "--format", "{{.State.Pid}}", container)), signal.SIGKILL)
+    os.kill(stack.pid(container), signal.SIGKILL)
 
 
 def wait_step(stack: Stack, run_id: str, step: str, seconds: float = 600) -> None:
@@ -105,6 +106,25 @@ def test_the_store_is_away_for_half_a_minute_during_a_write(stack: Stack, calm: 
     time.sleep(30)
     stack.compose("start", "minio")
     tell(f"store away: {settled(stack, run_id, calm)}")
+
+
+@repeated
+def test_the_disk_is_full_below_the_lake(stack: Stack, calm: LakeState, attempt: int) -> None:
+    """The store's disk fills while a run writes; with room again, the next run succeeds."""
+    run_id = retrain(stack)
+    wait_step(stack, run_id, ("sales_series", "panel", "raw_sales")[attempt % 3])
+    filler = stack.disk / "filler"
+    try:
+        with filler.open("wb") as stream:
+            os.posix_fallocate(stream.fileno(), 0, shutil.disk_usage(stack.disk).free - 4096 * (attempt + 1))
+        status = stack.wait_run(run_id)
+        wait_for("the retries", lambda: not unfinished(stack), 600, 5)
+        assert status == "FAILURE"
+        reason = stack.failures(run_id)
+        tell(f"disk full: {reason[:600]}")
+    finally:
+        filler.unlink()
+    tell(f"disk full: {settled(stack, run_id, calm)}")
 
 
 @repeated

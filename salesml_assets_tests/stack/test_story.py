@@ -15,8 +15,15 @@ import polars as pl
 import pytest
 
 from salesml_assets_tests.stack import shop
-from salesml_assets_tests.stack.compose import Stack, wait_for
-from salesml_assets_tests.stack.lake_state import check_conserved, lake_state, retrain
+from salesml_assets_tests.stack.compose import Stack, stand_in, wait_for
+from salesml_assets_tests.stack.lake_state import (
+    check_conserved,
+    cluster_results,
+    lake_state,
+    local_results,
+    retrain,
+)
+from salesml_assets_tests.stack.ports import LISTENERS, is_internal, listening, networks, published
 from salesml_assets_tests.stack.test_dashboards import FILES, queries
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(1500), pytest.mark.xdist_group("stack")]
@@ -60,6 +67,45 @@ def test_the_whole_graph_ran_on_both_workers(stack: Stack, first: dict[str, Any]
         assert "Asked to launch executor" in stack.docker("logs", worker) + stack.compose("logs", "spark-worker")
 
 
+def test_one_machine_has_the_same_results(stack: Stack, first: dict[str, Any]) -> None:
+    since = time.monotonic()
+    cluster, local = cluster_results(stack), local_results(stack)
+    tell(f"the same on one machine: {time.monotonic() - since:.0f} s")
+    keys = [name for name in cluster["metrics"].columns if name not in ("value", "run_id")]
+    pairs = cluster["metrics"].join(local["metrics"], on=keys, how="full", nulls_equal=True, coalesce=True)
+    assert len(pairs) == len(cluster["metrics"]) == len(local["metrics"]) > 100
+    far = pairs.filter(~_close("value", 1e-6))
+    assert far.is_empty(), far
+    days = cluster["forecasts"].join(local["forecasts"], on=["unique_id", "ds"])
+    assert len(days) == len(cluster["forecasts"]) == len(local["forecasts"])
+    far = days.filter(~_close("yhat", 1e-3))
+    assert far.is_empty(), far
+    tell(f"equal: {len(pairs):,} metrics to 1e-6, {len(days):,} forecasts to 0.1 %, exactly: {_same(pairs, 'value')} "
+         f"and {_same(days, 'yhat')}")  # fmt: skip
+
+
+def _close(column: str, tolerance: float) -> pl.Expr:
+    left, right = pl.col(column), pl.col(f"{column}_right")
+    near = (left - right).abs() <= tolerance * pl.max_horizontal(left.abs(), right.abs(), 1e-9)
+    return left.eq_missing(right) | near.fill_null(False)
+
+
+def _same(rows: pl.DataFrame, column: str) -> int:
+    return len(rows.filter(pl.col(column).eq_missing(pl.col(f"{column}_right"))))
+
+
+def test_nothing_else_listens_and_only_loopback_is_published(stack: Stack, first: dict[str, Any]) -> None:
+    for service, expected in LISTENERS.items():
+        ports = expected - ({9001} if service == "minio" and stand_in("minio") else set())
+        for container in stack.containers(service):
+            assert listening(stack.pid(container)) == ports, service
+            where = published(stack, container)
+            assert {address for addresses in where.values() for address in addresses} <= {"127.0.0.1"}, service
+            leads_out = bool(where) or service in ("code", "daemon")
+            assert networks(stack, container) == ({"back", "front"} if leads_out else {"back"}), service
+    assert is_internal(stack, "back")
+
+
 def test_what_runs_print_is_in_the_bucket(stack: Stack, first: dict[str, Any]) -> None:
     def logs() -> list[str]:
         with stack.bucket() as client:
@@ -87,8 +133,7 @@ def test_both_replicas_serve_it(stack: Stack, first: dict[str, Any]) -> None:
         )  # fmt: skip
         assert told
     page = wait_for("forecasts", lambda: stack.predictions("/forecasts?limit=2"), 30)
-    stored = page["forecasts"] if "forecasts" in page else page["series"]
-    assert len(stored) == 2
+    assert len(page["items"]) == 2
 
 
 def test_prometheus_scrapes_everything(stack: Stack, first: dict[str, Any]) -> None:
@@ -98,7 +143,8 @@ def test_prometheus_scrapes_everything(stack: Stack, first: dict[str, Any]) -> N
         expected = ["alertmanager", "minio", "prometheus", "proxy", "salesml", "salesml-serving", "salesml-serving",
                     "spark-master", "spark-worker", "spark-worker"]  # fmt: skip
         assert jobs == expected, jobs
-        assert set(up.values()) == {"1"}, up
+        down = {job for (job, _), value in up.items() if value != "1"}
+        assert down == ({"minio"} if stand_in("minio") else set()), up
         return True
 
     assert wait_for("all targets", all_up, 120, 5)
@@ -148,6 +194,9 @@ def test_every_query_of_dashboards_and_alerts_returns_data(stack: Stack, first: 
     dashboards = [json.loads(file.read_text(encoding="utf-8")) for file in FILES]
     for dashboard in dashboards:
         for title, expression in queries(dashboard):
+            if "minio_" in expression and stand_in("minio"):
+                tell(f"not asked, {stand_in('minio')} has no such metrics: {expression}")
+                continue
             assert wait_for(f"{title}: {expression}", lambda expression=expression: stack.query(expression), 60)
     groups = stack.get("PROMETHEUS_PORT", "/api/v1/rules")["data"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
