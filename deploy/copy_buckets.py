@@ -17,14 +17,15 @@ THREADS = 8
 
 def copy_out(client: Any, bucket: str, folder: Path) -> int:
     """Copies a bucket to a folder; the number of objects copied."""
-    logs = []
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-        logs += [(entry["Key"], entry["Size"]) for entry in page.get("Contents", []) if "/_delta_log/" in entry["Key"]]
-    data = []
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-        data += [
-            (entry["Key"], entry["Size"]) for entry in page.get("Contents", []) if "/_delta_log/" not in entry["Key"]
-        ]
+
+    def listed(log: bool) -> list[tuple[str, int]]:
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        found = [(entry["Key"], entry["Size"]) for page in pages for entry in page.get("Contents", [])]
+        # Hadoop's marks of folders have no content and no place among files.
+        return [(key, size) for key, size in found if ("/_delta_log/" in key) == log and not key.endswith("/")]
+
+    logs = listed(log=True)
+    data = listed(log=False)
 
     def fetch(entry: tuple[str, int]) -> int:
         key, size = entry

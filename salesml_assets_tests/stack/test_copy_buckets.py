@@ -31,6 +31,8 @@ def stored(client, bucket):
 def test_a_bucket_goes_out_and_comes_back(client, tmp_path):
     for key, body in OBJECTS.items():
         client.put_object(Bucket="lake", Key=key, Body=body)
+    client.put_object(Bucket="lake", Key="salesml/features/3f2a/", Body=b"")  # a mark of a folder, as Hadoop makes them
+    client.put_object(Bucket="lake", Key="salesml/sales/_delta_log/", Body=b"")
     assert copies["copy_out"](client, "lake", tmp_path) == len(OBJECTS)
     # A second copy takes the log again, and no data that it has.
     assert copies["copy_out"](client, "lake", tmp_path) == 1
