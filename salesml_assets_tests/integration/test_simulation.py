@@ -43,7 +43,8 @@ PLAN: dict[str, Any] = {
     "settings": {"training": {"algorithms": ["seasonal_naive", "moving_average"], "max_rows": 2_000}},
 }
 REFRESHED = (
-    "drift_report, explanations, features, forecast_accuracy, forecasts, panel, pooled_calendar, report, sales_series"
+    "drift_report, explanations, features, forecast_accuracy, forecasts, hierarchy_forecasts, panel, pooled_calendar, "
+    "report, sales_series"
 )
 
 
