@@ -16,7 +16,7 @@ from salesml_assets.definitions import definitions
 from salesml_assets.forecasting.model.bundle import write_bundle
 from salesml_assets.lake.maintenance import remove_old_files
 from salesml_assets.lake.store import LakeError, Lakehouse
-from salesml_assets.names import FEATURES, MODEL_COMPARISON, MODELS_FOLDER, SALES_SERIES, TRAINING_FILE
+from salesml_assets.names import FEATURES, MODEL_COMPARISON, MODELS_FOLDER, POOLED_CALENDAR, SALES_SERIES, TRAINING_FILE
 from salesml_assets.reporting.results import latest_comparison
 from salesml_assets.resources.files import FileStore
 from salesml_assets_tests.forecasting.predictions import (
@@ -25,7 +25,7 @@ from salesml_assets_tests.forecasting.predictions import (
     polars_table,
     sold_as_predicted,
 )
-from salesml_assets_tests.forecasting.small_lake import small_features
+from salesml_assets_tests.forecasting.small_lake import small_features, small_pool
 from salesml_assets_tests.forecasting.small_models import SETTINGS, bundle
 
 TRAINED_BY = "run-of-the-models"
@@ -42,6 +42,7 @@ def lake(settings: Settings) -> Lakehouse:
     lake, files = Lakehouse(settings.lake.root), FileStore.from_settings(settings)
     features = small_features(SETTINGS)
     lake.write_polars(features, FEATURES, run_id=TRAINED_BY)
+    lake.write_polars(small_pool(features, SETTINGS), POOLED_CALENDAR, run_id=TRAINED_BY)
     last = features["ds"].max()
     assert isinstance(last, dt.date)
     cutoff = last - dt.timedelta(7)
@@ -95,7 +96,7 @@ def test_an_empty_instance_compares_what_the_lake_holds(settings: Settings, lake
 def test_the_graph_keeps_what_the_comparison_depends_on(settings: Settings) -> None:
     graph = definitions(settings).resolve_asset_graph()
     parents = {key.to_user_string() for key in graph.get(dg.AssetKey(MODEL_COMPARISON)).parent_keys}
-    assert parents == {*ALGORITHMS, "features", "panel", "sales_series"}
+    assert parents == {*ALGORITHMS, "features", "panel", "pooled_calendar", "sales_series"}
 
 
 def test_facts_are_those_of_the_run_that_wrote_the_table(settings: Settings, lake: Lakehouse) -> None:
