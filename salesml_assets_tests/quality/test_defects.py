@@ -106,7 +106,7 @@ def test_the_summary_counts_every_kind(judged: Judged) -> None:
     expected = Counter(reason for row in judged.quarantined for reason in row["_reasons"])
     assert judged.summary.reasons == expected
     assert (judged.summary.accepted, judged.summary.quarantined) == (len(judged.accepted), len(judged.quarantined))
-    assert set(DEFAULT_NAMES) - {"unreadable_row", "missing_category"} <= expected.keys()
+    assert set(DEFAULT_NAMES) - {"unreadable_row", "missing_category", "invalid_stock_out"} <= expected.keys()
 
 
 def test_values_are_the_delivered_ones_under_canonical_names(judged: Judged) -> None:
