@@ -15,7 +15,7 @@ from salesml_assets_tests.quality.summary import split
 
 MakeSettings = Callable[..., Settings]
 TODAY = dt.date(2024, 3, 15)
-ALL = ["date", "store", "category", "product", "order_id", "quantity", "unit_price", "revenue"]
+ALL = ["date", "store", "category", "product", "order_id", "quantity", "unit_price", "revenue", "stock_out"]
 
 
 def names(rules: list[Rule]) -> set[str]:
