@@ -63,7 +63,7 @@ def read(spark: SparkSession, settings: Settings) -> pd.DataFrame:
 def test_columns_are_plain_and_no_canonical_one_is_lost(replayed: Settings) -> None:
     assert replayed.sales.columns.model_dump() == {
         "date": "Day", "product": "product", "category": None, "store": None, "order_id": None, "quantity": "units",
-        "unit_price": "price", "revenue": "revenue",
+        "unit_price": "price", "revenue": "revenue", "stock_out": None,
     }  # fmt: skip
     assert (replayed.sales.format, replayed.sales.filter) == ("parquet", None)
 
