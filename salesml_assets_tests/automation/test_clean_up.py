@@ -25,7 +25,9 @@ from salesml_assets_tests.forecasting.small_models import HORIZON, Shop, bundle
 from salesml_assets_tests.lake.aging import aged
 
 
-def test_old_versions_go_and_past_forecasts_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_versions_go_and_past_forecasts_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance
+) -> None:
     def no_java(settings: Settings) -> None:
         raise AssertionError("Java was started")
 
@@ -42,7 +44,7 @@ def test_old_versions_go_and_past_forecasts_stay(tmp_path: Path, monkeypatch: py
         lake.append_arrow(rows.to_arrow(), SERVED_PREDICTIONS)
     settings = Settings(lake={"root": lake.root, "keep_days": 35})
     job = definitions(settings).get_job_def(CLEAN_UP_JOB)
-    result = job.execute_in_process(instance=dg.DagsterInstance.ephemeral())
+    result = job.execute_in_process(instance=instance)
 
     assert result.success
     (step,) = [event for event in result.all_events if event.is_successful_output]
@@ -56,7 +58,7 @@ def test_old_versions_go_and_past_forecasts_stay(tmp_path: Path, monkeypatch: py
         lake.read_pandas("sales", version=0)
 
 
-def test_replaced_models_and_old_reports_go(tmp_path: Path) -> None:
+def test_replaced_models_and_old_reports_go(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     shop = Shop(tmp_path / "lake")
     for version in (1, 2, 3):
         shop.train(bundle(version))  # in March 2024, each replaced a day later
@@ -66,7 +68,7 @@ def test_replaced_models_and_old_reports_go(tmp_path: Path) -> None:
         os.utime(file, (long_ago, long_ago))
     shop.files.write("<html>", "report", "run-4", "report.html")
     settings = Settings(lake={"root": shop.lake.root, "rollback_days": 90}, forecast={"horizon": HORIZON})
-    result = definitions(settings).get_job_def(CLEAN_UP_JOB).execute_in_process(instance=dg.DagsterInstance.ephemeral())
+    result = definitions(settings).get_job_def(CLEAN_UP_JOB).execute_in_process(instance=instance)
     assert result.success
     assert sorted(shop.files.folders("production_model")) == ["2-run-2", "3-run-3"]
     # The reports of kept models stay with them.

@@ -50,8 +50,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return made
 
 
-def test_the_job_searches_and_says_why_it_ended(settings: Settings) -> None:
-    result = definitions(settings).get_job_def(TUNE_JOB).execute_in_process(instance=dg.DagsterInstance.ephemeral())
+def test_the_job_searches_and_says_why_it_ended(settings: Settings, instance: dg.DagsterInstance) -> None:
+    result = definitions(settings).get_job_def(TUNE_JOB).execute_in_process(instance=instance)
     assert result.success
     (step,) = [event for event in result.all_events if event.is_successful_output]
     metadata = step.event_specific_data.metadata  # type: ignore[union-attr]
@@ -59,7 +59,7 @@ def test_the_job_searches_and_says_why_it_ended(settings: Settings) -> None:
     assert Lakehouse(settings.lake.root).read_polars("model_search")["trial"].to_list() == [0]
 
 
-def test_the_found_recipe_is_trained_as_an_algorithm(settings: Settings) -> None:
+def test_the_found_recipe_is_trained_as_an_algorithm(settings: Settings, instance: dg.DagsterInstance) -> None:
     lake = Lakehouse(settings.lake.root)
     recipe = {**default_recipe(), "n_estimators": 20, "members": "boosters", "without": "keys"}
     trials = [
@@ -69,7 +69,7 @@ def test_the_found_recipe_is_trained_as_an_algorithm(settings: Settings) -> None
     now = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
     lake.write_polars(trials_table(Outcome("s", trials, "done"), settings, now), "model_search")
     job = definitions(settings).resolve_implicit_global_asset_job_def()
-    result = job.execute_in_process(instance=dg.DagsterInstance.ephemeral(), asset_selection=[dg.AssetKey("tuned")])
+    result = job.execute_in_process(instance=instance, asset_selection=[dg.AssetKey("tuned")])
     assert result.success
     facts = Files(settings.lake.root, settings.s3).read_text("models", result.run_id, "tuned", "training.json")
     assert json.loads(facts)["parameters"] == recipe
