@@ -200,19 +200,23 @@ def tune(
     ] = None,
 ) -> None:
     """Search for a better recipe on the current panel, without Spark; the same command continues a search."""
-    from salesml_assets.automation.tune import search_cores
     from salesml_assets.forecasting.algorithms.tuned import ALGORITHM
     from salesml_assets.forecasting.search.found import as_settings, found_trial
     from salesml_assets.forecasting.search.lake import search_lake
     from salesml_assets.forecasting.search.study import Limits, line_of
     from salesml_assets.lake.export import lake_of
     from salesml_assets.registry.search_log import log_trials
+    from salesml_assets.spark.session import cores_here
 
     enter_project()
     settings = load_settings()
     limits = Limits(settings.search.minutes if minutes is None else minutes, trials)
     outcome = search_lake(
-        lake_of(settings), settings, limits, search_cores(settings), lambda *about: typer.echo(line_of(*about))
+        lake_of(settings),
+        settings,
+        limits,
+        cores_here(settings.spark.master),
+        lambda *about: typer.echo(line_of(*about)),
     )
     typer.echo(f"Ended: {outcome.reason}. {len(outcome.trials)} trials.")
     problem = log_trials(outcome, settings.registry) if settings.registry.enabled else None

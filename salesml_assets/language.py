@@ -139,6 +139,16 @@ def separators() -> Separators:
     return _separators(current())
 
 
+def with_point(text: str) -> str:
+    """A number as Python writes it, without thousands separators, with the decimal separator of the language in force.
+
+    >>> with language("pt"):
+    ...     with_point("0.125")
+    '0,125'
+    """
+    return text.replace(".", separators().decimal)
+
+
 def locale() -> Locale:
     """The CLDR locale of the language in force."""
     return Locale.parse(LOCALES[current()])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from salesml_assets.forecasting.panel import PanelPlan, expand
 from salesml_assets.forecasting.panel_features import group_mean
 from salesml_assets.forecasting.pooled import Pool, make_pool
 from salesml_assets.forecasting.training.backtest import refit
-from salesml_assets.forecasting.training.sample import Source, TrainingPanel
+from salesml_assets.forecasting.training.sample import TrainingPanel, in_memory
 
 KEYS = ("unique_id", "fold", "ds")
 
@@ -92,7 +92,7 @@ def training_panel(sales: SalesSet, settings: Settings, last: dt.date | None = N
         last: The last step that is known, plans aside; default: that of the series.
     """
     panel, past = panel_of(sales, settings, last)
-    return TrainingPanel(batches_of(panel), lambda: iter([past]), settings)
+    return TrainingPanel(in_memory(panel), lambda: iter([past]), settings)
 
 
 def panel_of(sales: SalesSet, settings: Settings, last: dt.date | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -141,17 +141,6 @@ def _closed_weekdays(series: pl.DataFrame) -> set[int]:
     recent = series.filter(pl.col("ds") > series["ds"].max() - dt.timedelta(35))  # type: ignore[operator]
     shut = recent.group_by(day=pl.col("ds").dt.weekday() - 1).agg(pl.col("closed").mean())
     return set(shut.filter(pl.col("closed") > 0.8)["day"])
-
-
-def batches_of(rows: pl.DataFrame) -> Source:
-    """A table as a source of batches."""
-
-    def batches(columns: Sequence[str] | None = None, filters: Any = None) -> Iterator[pl.DataFrame]:
-        table = rows.to_arrow()
-        found = pl.DataFrame(pl.from_arrow(table if filters is None else table.filter(filters)))
-        yield found if columns is None else found.select(columns)
-
-    return batches
 
 
 def engines_without_spark() -> Engines:

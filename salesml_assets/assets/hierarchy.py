@@ -34,7 +34,6 @@ def hierarchy_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         from salesml_assets.forecasting.hierarchy import backtest_of, forecast_totals, read_hierarchy, series_rows
         from salesml_assets.forecasting.panel import FUTURE
         from salesml_assets.forecasting.production import champion_predictions
-        from salesml_assets.forecasting.recipe import Recipe
         from salesml_assets.forecasting.reconciliation import reconciliation_of_forecasts
         from salesml_assets.forecasting.versions import latest_version
 
@@ -49,9 +48,8 @@ def hierarchy_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             predictions = partial(lake.batches, newest.algorithm, version=lake.version(newest.algorithm))
         else:
             context.log.info(f"{newest.algorithm} is not among the algorithms: its backtest is computed")
-            recipe = Recipe(algorithm=newest.algorithm, parameters=newest.parameters)
             panel = training.panel(settings, context.run.run_id)
-            predictions = champion_predictions(recipe, panel, training.engines(settings))
+            predictions = champion_predictions(newest.recipe, panel, training.engines(settings))
         published: Batches = partial(
             lake.batches, FORECASTS, version=tables.version_in_run(FORECASTS, context.run.run_id)
         )

@@ -1,14 +1,12 @@
 """The job that searches for a better recipe."""
 
 # No postponed annotations here: Dagster reads the types of an op's parameters.
-import os
-
 import dagster as dg
 
 from salesml_assets.automation.jobs import run_tags
 from salesml_assets.config.settings import Settings
 from salesml_assets.resources.lake import Lake
-from salesml_assets.spark.session import is_local, local_cores
+from salesml_assets.spark.session import cores_here
 
 TUNE_JOB = "tune"
 
@@ -31,7 +29,9 @@ def tune_job(settings: Settings) -> dg.JobDefinition:
             context.log.info(line_of(trial, best, left))
 
         limits = Limits(settings.search.minutes)
-        outcome = search_lake(tables.tables, settings, limits, search_cores(settings), report, context.run_id)
+        outcome = search_lake(
+            tables.tables, settings, limits, cores_here(settings.spark.master), report, context.run_id
+        )
         problem = log_trials(outcome, settings.registry) if settings.registry.enabled else None
         if problem:
             context.log.warning(f"trials are not logged: {problem}")
@@ -55,9 +55,3 @@ def tune_job(settings: Settings) -> dg.JobDefinition:
         search_recipes()
 
     return tune
-
-
-def search_cores(settings: Settings) -> int:
-    """Fits that run side by side."""
-    master = settings.spark.master
-    return local_cores(master) if is_local(master) else os.cpu_count() or 1

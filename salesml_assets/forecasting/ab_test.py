@@ -18,7 +18,7 @@ from salesml_assets.forecasting.realised import PastForecasts, parts_of
 from salesml_assets.forecasting.routed import arm_figures
 from salesml_assets.forecasting.sequential import SequentialComparison, Verdict, compare, confidence_sequence
 from salesml_assets.forecasting.versions import AB_TEST, Choice, VersionError, all_versions, promote_challenger
-from salesml_assets.language import _, in_all_languages, separators
+from salesml_assets.language import _, in_all_languages, with_point
 from salesml_assets.names import AB_TEST_REPORT, CHALLENGER_FORECASTS, FORECASTS
 
 if TYPE_CHECKING:
@@ -71,10 +71,8 @@ class Evaluation:
         found = self.found
         if found is None:
             return _("challenger {challenger} against champion {champion}: no day with actuals yet.", **names)
-        point = separators().decimal
         ours, theirs, low, high = (
-            "" if value is None else f"{value:.3f}".replace(".", point)
-            for value in (*self.wapes, found.low, found.high)
+            "" if value is None else with_point(f"{value:.3f}") for value in (*self.wapes, found.low, found.high)
         )
         facts = _("WAPE {theirs} against {ours} over {days} days", theirs=theirs, ours=ours, days=found.days)
         if found.low is not None and found.high is not None:
@@ -87,7 +85,7 @@ class Evaluation:
         if found.verdict == Verdict.CHAMPION_BETTER:
             return _("champion {champion} is better than challenger {challenger}: {facts}, decided on {day}.", **told)
         if found.verdict == Verdict.EQUIVALENT:
-            told["margin"] = f"{found.margin:.1%}".replace(".", point)
+            told["margin"] = with_point(f"{found.margin:.1%}")
             return _(
                 "challenger {challenger} and champion {champion} are equivalent within {margin}: {facts}, decided on "
                 "{day}; the champion stays.",

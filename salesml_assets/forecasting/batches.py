@@ -44,3 +44,18 @@ class Totals:
         values = [name for name in rows.columns if name not in self._keys]
         totals = [pl.col(name).max() if name in self._largest else pl.col(name).sum() for name in values]
         return rows.group_by(self._keys, maintain_order=True).agg(totals)
+
+
+def with_counts(numbers: Sequence[str]) -> list[pl.Expr]:
+    """Covariates as numbers to add up, and how many of them are known."""
+    values = [pl.col(name).cast(pl.Float64) for name in numbers]
+    counts = [pl.col(name).is_not_null().cast(pl.Int64).alias(f"{name}_known") for name in numbers]
+    return [*values, *counts]
+
+
+def means_of(numbers: Sequence[str]) -> list[pl.Expr]:
+    """Their means from sums and counts; null where none is known."""
+    return [
+        pl.when(pl.col(f"{name}_known") > 0).then(pl.col(name) / pl.col(f"{name}_known")).alias(name)
+        for name in numbers
+    ]

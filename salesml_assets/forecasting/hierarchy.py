@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from salesml_assets.config.settings import ConfigurationError, Settings
-from salesml_assets.forecasting.batches import Batches, Totals
+from salesml_assets.forecasting.batches import Batches, Totals, means_of, with_counts
 from salesml_assets.forecasting.features import FeatureSpec, add_features, feature_spec
 from salesml_assets.forecasting.intervals import (
     BOUNDS,
@@ -101,8 +101,8 @@ class Hierarchy:
             levels: The levels.
         """
         self.levels = list(levels)
-        keys = list(dict.fromkeys(key for level in levels for key in level.keys))
-        empty = pl.DataFrame(schema=dict.fromkeys(["unique_id", *keys], pl.String))
+        self.keys = keys_of(levels)
+        empty = pl.DataFrame(schema=dict.fromkeys(["unique_id", *self.keys], pl.String))
         members = pl.concat([empty, *[batch.select(empty.columns) for batch in series]]).sort("unique_id")
         frames, first = [], 0
         for level in levels:
@@ -115,7 +115,7 @@ class Hierarchy:
             frames.append(numbered)
             first += own.height
         self.members = members.select("unique_id", *[level_column(level) for level in levels])
-        self.nodes = pl.concat(frames, how="diagonal").select("number", "level", "node", *keys)
+        self.nodes = pl.concat(frames, how="diagonal").select("number", "level", "node", *self.keys)
 
     def sums(self, batches: Iterable[pl.DataFrame], by: Sequence[str], largest: Sequence[str] = ()) -> pl.DataFrame:
         """Adds up rows of series to rows of totals.
@@ -154,6 +154,11 @@ class Hierarchy:
         return pl.concat(counts).sort("number")
 
 
+def keys_of(levels: Iterable[Level]) -> list[str]:
+    """The keys of all levels, each once."""
+    return list(dict.fromkeys(key for level in levels for key in level.keys))
+
+
 def level_column(level: Level) -> str:
     """The column of `Hierarchy.members` with the total of each series."""
     return f"_{level.name}"
@@ -176,9 +181,8 @@ def read_hierarchy(lake: Lakehouse, settings: Settings) -> tuple[Hierarchy, pl.D
     last = latest_day(series(["ds"]), "ds") if levels else None
     if last is None:
         return None
-    keys = list(dict.fromkeys(key for level in levels for key in level.keys))
     # Each series has a row for the last step, and belongs where it is now.
-    hierarchy = Hierarchy(series(["unique_id", *keys], filters=pc.field("ds") == last), levels)
+    hierarchy = Hierarchy(series(["unique_id", *keys_of(levels)], filters=pc.field("ds") == last), levels)
     since = last - dt.timedelta(366 * HISTORY_YEARS)
     recent = partial(series, filters=pc.field("ds") >= since)
     return hierarchy, history(hierarchy, recent, settings, planned_numbers(settings, lake.columns(SALES_SERIES)))
@@ -223,21 +227,6 @@ def history(hierarchy: Hierarchy, series: Batches, settings: Settings, numbers: 
     spec = feature_spec(settings, {})
     columns = ["number", "ds", "y", "closed", "scale", "naive_mse", *numbers]
     return pl.concat(_measured(part, spec).select(columns) for part in chunks(rows))
-
-
-def with_counts(numbers: Sequence[str]) -> list[pl.Expr]:
-    """Covariates as numbers to add up, and how many of them are known."""
-    values = [pl.col(name).cast(pl.Float64) for name in numbers]
-    counts = [pl.col(name).is_not_null().cast(pl.Int64).alias(f"{name}_known") for name in numbers]
-    return [*values, *counts]
-
-
-def means_of(numbers: Sequence[str]) -> list[pl.Expr]:
-    """Their means from sums and counts; null where none is known."""
-    return [
-        pl.when(pl.col(f"{name}_known") > 0).then(pl.col(name) / pl.col(f"{name}_known")).alias(name)
-        for name in numbers
-    ]
 
 
 def chunks(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -326,12 +315,11 @@ def _accuracy(name: str, batches: Batches, settings: Settings) -> pd.DataFrame:
 
 def series_rows(hierarchy: Hierarchy, forecasts: Batches) -> Iterator[pl.DataFrame]:
     """Reconciled forecasts of the series in the columns of `forecast_totals`, in batches; keys are null."""
-    keys = [name for name in hierarchy.nodes.columns if name not in ("number", "level", "node")]
     for batch in forecasts(["unique_id", "ds", "yhat", *BOUNDS, "model_version", "cutoff"]):
         yield batch.select(
             pl.lit(SERIES).alias("level"),
             pl.col("unique_id").alias("node"),
-            *[pl.lit(None, pl.String).alias(key) for key in keys],
+            *[pl.lit(None, pl.String).alias(key) for key in hierarchy.keys],
             pl.lit(1, pl.Int32).alias("series"),
             *["ds", "yhat", *BOUNDS, "model_version", "cutoff"],
         )
@@ -383,11 +371,10 @@ def forecast_totals(
         parts.append(apply_intervals(own.drop("hi95"), table, non_negative))
     bounded = pl.concat(parts).join(sums.select("number", "ds", upper="hi95"), on=["number", "ds"])
     is_closed = (pl.col("upper") == 0) & (pl.col("yhat") == 0)
-    keys = [name for name in hierarchy.nodes.columns if name not in ("number", "level", "node")]
     return (
         bounded.with_columns(pl.when(is_closed).then(0.0).otherwise(name).alias(name) for name in BOUNDS)
         .join(hierarchy.nodes, on="number")
         .join(hierarchy.sizes, on="number")
         .sort("number", "ds")
-        .select("level", "node", *keys, "series", "ds", "yhat", *BOUNDS, "model_version", "cutoff")
+        .select("level", "node", *hierarchy.keys, "series", "ds", "yhat", *BOUNDS, "model_version", "cutoff")
     )

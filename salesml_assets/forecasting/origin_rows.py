@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pyarrow.compute as pc
 
-from salesml_assets.forecasting.batches import Totals
+from salesml_assets.forecasting.batches import Totals, means_of, with_counts
 from salesml_assets.forecasting.calendar_regression import Terms
 from salesml_assets.forecasting.folds import Fold
 from salesml_assets.forecasting.panel import SCORE, PanelPlan, expand
@@ -45,26 +45,12 @@ def rows_at(
     for key in [key for key in spec.plan_groups if key in features.columns]:
         sums = Totals([key, "ds"])
         for batch in lake.batches(FEATURES, [key, "ds", *spec.numbers], ahead, version):
-            sums.add(_known_numbers(batch, spec, key))
-        features = features.join(_means(sums.frame(), spec, key), on=[key, "ds"], how="left")
+            sums.add(batch.filter(pl.col(key).is_not_null()).select(key, "ds", *with_counts(spec.numbers)))
+        means = sums.frame().select(key, "ds", *means_of(spec.numbers))
+        named = [pl.col(name).round(9).alias(group_mean(name, key)) for name in spec.numbers]
+        features = features.join(means.select(key, "ds", *named), on=[key, "ds"], how="left")
     pool = Pool.from_frame(lake.read_polars(POOLED_CALENDAR), Terms.of(spec))
     folds = tuple(Fold(number, origin, end) for number, origin in enumerate(origins))
     # A last step that is never reached: no rows to forecast, and a share of 0: none to learn from.
     plan = PanelPlan(horizon, dt.date.max, folds, 0.0, 0)
     return expand(features, spec, plan, pool).filter(pl.col("kind") == SCORE)
-
-
-def _known_numbers(rows: pl.DataFrame, spec: FeatureSpec, key: str) -> pl.DataFrame:
-    """Planned numbers, and whether they are known, of the rows that have the key."""
-    counts = [pl.col(name).is_not_null().cast(pl.Int64).alias(f"_known_{name}") for name in spec.numbers]
-    numbers = [pl.col(name).cast(pl.Float64) for name in spec.numbers]
-    return rows.filter(pl.col(key).is_not_null()).select(key, "ds", *numbers, *counts)
-
-
-def _means(sums: pl.DataFrame, spec: FeatureSpec, key: str) -> pl.DataFrame:
-    """Means of planned numbers over all series that share a key, per step."""
-    means = [
-        (pl.col(name) / pl.col(f"_known_{name}")).round(9).fill_nan(None).alias(group_mean(name, key))
-        for name in spec.numbers
-    ]
-    return sums.select(key, "ds", *means)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from salesml_assets.config.settings import Language, Settings
 from salesml_assets.forecasting.metrics import total
 from salesml_assets.forecasting.significance import DAILY_BLOCK, WEEKLY_BLOCK, PairedTest, holm, paired_test
-from salesml_assets.language import N_, _, in_all_languages, separators
+from salesml_assets.language import N_, _, in_all_languages, with_point
 
 BASELINE = "seasonal_naive"
 METRICS = {"wape": "WAPE", "rmsse": N_("mean squared scaled error"), "cost": N_("cost per unit sold")}
@@ -293,17 +293,12 @@ def plain_name(name: str) -> str:
     return _(ALGORITHMS[name]) if name in ALGORITHMS else name.replace("_", " ")
 
 
-def _local(text: str) -> str:
-    # Numbers in a sentence have a decimal separator only.
-    return text.replace(".", separators().decimal)
-
-
 def _number(value: float) -> str:
-    return _local(f"{value:.3f}")
+    return with_point(f"{value:.3f}")
 
 
 def _percent(share: float) -> str:
-    return _local(f"{share:.1%}")
+    return with_point(f"{share:.1%}")
 
 
 def _rounded(p_value: float) -> str:

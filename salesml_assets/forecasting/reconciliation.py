@@ -20,12 +20,12 @@ import numpy as np
 import polars as pl
 
 from salesml_assets.config.settings import ConfigurationError, Settings
-from salesml_assets.forecasting.batches import Batches, Totals
+from salesml_assets.forecasting.batches import Batches, Totals, means_of, with_counts
 from salesml_assets.forecasting.calendar_columns import REGRESSION
 from salesml_assets.forecasting.calendar_regression import knots as regression_knots
 from salesml_assets.forecasting.features import add_features, feature_spec
 from salesml_assets.forecasting.folds import Fold
-from salesml_assets.forecasting.hierarchy import Hierarchy, backtest_of, chunks, level_column, means_of, with_counts
+from salesml_assets.forecasting.hierarchy import Hierarchy, backtest_of, chunks, level_column
 from salesml_assets.forecasting.intervals import BOUNDS
 from salesml_assets.forecasting.panel import PanelPlan, expand
 from salesml_assets.forecasting.pooled import make_pool

@@ -111,6 +111,16 @@ def markers(algorithms: Sequence[str], winner: str, baseline: str) -> dict[str, 
     return {baseline: "x", **chosen, winner: "o"}
 
 
+def emphasis(name: str, winner: str, baseline: str) -> dict[str, Any]:
+    """How the line of an algorithm is drawn: the winner's stands out, the baseline's is dashed."""
+    leading = name == winner
+    return {
+        "linewidth": 2.6 if leading else 1.4,
+        "linestyle": "--" if name == baseline and not leading else "-",
+        "zorder": 4 if leading else 3,
+    }
+
+
 def value_axis(axes: Axes, which: str, label: str = "", *, share: bool = False, bins: int = 6) -> None:
     """Formats one axis ("x" or "y") as numbers with a light grid across it."""
     axis = axes.xaxis if which == "x" else axes.yaxis

@@ -15,7 +15,7 @@ from salesml_assets.lake.parquet import Batches, frames_as_batches
 from salesml_assets.names import FEATURES, PANEL
 from salesml_assets.resources.lake import Lake
 from salesml_assets.resources.spark import SparkResource
-from salesml_assets.spark.session import is_local, local_cores
+from salesml_assets.spark.session import cores_here, is_local
 
 if TYPE_CHECKING:
     import polars as pl
@@ -49,13 +49,10 @@ class Training(dg.ConfigurableResource):
 
     def engines(self, settings: Settings) -> "Engines":
         """What models are fitted on."""
-        import os
-
         from salesml_assets.forecasting.algorithms.base import Engines
 
-        master = settings.spark.master
         return Engines(
-            cores=local_cores(master) if is_local(master) else os.cpu_count() or 1,
+            cores=cores_here(settings.spark.master),
             spark=lambda: self.spark.session,
             scratch=f"{settings.lake.root.rstrip('/')}/{FOLDER}/{SCRATCH}",
         )

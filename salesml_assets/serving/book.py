@@ -26,6 +26,15 @@ def columns_of(there: Collection[str]) -> list[str]:
     return [*COLUMNS, *([ORDER_QUANTITY] if ORDER_QUANTITY in there else [])]
 
 
+def amounts_of(there: Collection[str]) -> tuple[str, ...]:
+    """The values of a step: forecast and bounds, and the quantity to order where it is there.
+
+    Args:
+        there: Columns of a table or frame of forecasts.
+    """
+    return tuple(name for name in (*VALUES, ORDER_QUANTITY) if name in there)
+
+
 @dataclass(frozen=True)
 class Book:
     """The table `forecasts`, some 45 bytes per row.
@@ -71,7 +80,7 @@ class Book:
         order = rows.select(pl.arg_sort_by(pl.col("unique_id").cast(pl.String), "ds")).to_series().to_numpy()
         codes = rows["unique_id"].to_physical().to_numpy()[order]
         starts = np.append(np.nonzero(np.append(True, codes[1:] != codes[:-1]))[0], len(rows)).astype(np.int64)
-        amounts = tuple(name for name in (*VALUES, ORDER_QUANTITY) if name in rows.columns)
+        amounts = amounts_of(rows.columns)
         values = np.empty((len(rows), len(amounts)))
         for column, name in enumerate(amounts):
             values[:, column] = rows[name].to_numpy()[order]

@@ -11,7 +11,6 @@ import polars as pl
 
 from salesml_assets.forecasting.feature_words import RULES
 from salesml_assets.forecasting.features import add_features
-from salesml_assets.forecasting.intervals import ORDER_QUANTITY
 from salesml_assets.forecasting.model.bundle import Bundle
 from salesml_assets.forecasting.model.explain import explained
 from salesml_assets.forecasting.model.models import encoders
@@ -19,7 +18,7 @@ from salesml_assets.forecasting.model.predict import forecast
 from salesml_assets.forecasting.panel import expand_future
 from salesml_assets.forecasting.series_id import series_name
 from salesml_assets.names import STOCK_OUT
-from salesml_assets.serving.book import VALUES
+from salesml_assets.serving.book import amounts_of
 from salesml_assets.serving.problems import invalid
 from salesml_assets.serving.schemas import FutureStep, PredictionRequest, SeriesInput
 
@@ -229,7 +228,7 @@ def _finite(made: pl.DataFrame) -> pl.DataFrame:
     Raises:
         ProblemError: One of them is not a number.
     """
-    for name in _amounts(made):
+    for name in amounts_of(made.columns):
         column = made[name].to_numpy()
         if not np.isfinite(column).all():
             raise invalid("series", f"the model has no finite {name} for this history")
@@ -250,10 +249,6 @@ def _forecasts(part: pl.DataFrame) -> dict[str, Any]:
 
 
 def _steps(part: pl.DataFrame) -> Iterator[dict[str, Any]]:
-    amounts = _amounts(part)
+    amounts = amounts_of(part.columns)
     for day, *values in part.select("ds", *amounts).iter_rows():
         yield {"ds": day.isoformat(), **dict(zip(amounts, values, strict=True))}
-
-
-def _amounts(made: pl.DataFrame) -> list[str]:
-    return [name for name in (*VALUES, ORDER_QUANTITY) if name in made.columns]

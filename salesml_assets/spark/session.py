@@ -99,6 +99,11 @@ def local_cores(master: str) -> int:
     return int(inside) if inside else 1
 
 
+def cores_here(master: str) -> int:
+    """Cores for what this process computes itself: those of a local master, else all of the machine."""
+    return local_cores(master) if is_local(master) else os.cpu_count() or 1
+
+
 def _partitions(settings: Settings) -> dict[str, str]:
     """Numbers of tasks: the defaults are made for tables of millions of files, and each task costs 10 ms."""
     wanted = settings.spark.shuffle_partitions

@@ -61,14 +61,18 @@ def by_size(scale: np.ndarray) -> np.ndarray:
     return sizes
 
 
-def test_bounds_are_the_corrected_order_statistics_of_each_size() -> None:
-    rows = exchangeable(6_000, 1)
-    table = table_of(rows)
+def ordered_scores(rows: pl.DataFrame) -> list[np.ndarray]:
+    """The scores of each size, ascending."""
     frame = rows.to_pandas()
     unit = np.sqrt((frame["scale"] + frame["yhat"]) / 2 * np.sqrt(frame["naive_mse"]))
     score, sizes = ((frame["y"] - frame["yhat"]) / unit).to_numpy(), by_size(frame["scale"].to_numpy())
-    for size in range(3):
-        ordered = np.sort(score[sizes == size])
+    return [np.sort(score[sizes == size]) for size in range(3)]
+
+
+def test_bounds_are_the_corrected_order_statistics_of_each_size() -> None:
+    rows = exchangeable(6_000, 1)
+    table = table_of(rows)
+    for size, ordered in enumerate(ordered_scores(rows)):
         assert table.loc[size, "rows"] == len(ordered) > 150
         for level, low, high in ((0.8, "lo80", "hi80"), (0.95, "lo95", "hi95")):
             upper = int(np.ceil((len(ordered) + 1) * (1 + level) / 2))
@@ -114,11 +118,7 @@ def test_coverage_on_exchangeable_residuals_is_nominal() -> None:
 def test_quantiles_are_corrected_order_statistics_of_each_size() -> None:
     rows = exchangeable(6_000, 1)
     table = table_of(rows)
-    frame = rows.to_pandas()
-    unit = np.sqrt((frame["scale"] + frame["yhat"]) / 2 * np.sqrt(frame["naive_mse"]))
-    score, sizes = ((frame["y"] - frame["yhat"]) / unit).to_numpy(), by_size(frame["scale"].to_numpy())
-    for size in range(3):
-        ordered = np.sort(score[sizes == size])
+    for size, ordered in enumerate(ordered_scores(rows)):
         for probability, found in zip(PROBABILITIES, table.loc[size, "quantiles"], strict=True):
             # Above the middle as many scores at or below as the probability asks for, below it the mirror image.
             rank = (len(ordered) + 1) * probability

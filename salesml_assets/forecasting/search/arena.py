@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -25,12 +25,11 @@ from salesml_assets.forecasting.origin_rows import rows_at
 from salesml_assets.forecasting.panel import SCORE, TRAIN
 from salesml_assets.forecasting.pool_table import spec_of_lake
 from salesml_assets.forecasting.training.backtest import refit
-from salesml_assets.forecasting.training.sample import Once, TrainingPanel, last_step
+from salesml_assets.forecasting.training.sample import Once, TrainingPanel, in_memory, last_step
 from salesml_assets.names import PANEL
 
 if TYPE_CHECKING:
     from salesml_assets.config.settings import Settings
-    from salesml_assets.forecasting.training.sample import Source
     from salesml_assets.lake.store import Lakehouse
 
 TOO_SHORT = (
@@ -84,7 +83,7 @@ class SearchPanel(TrainingPanel):
             settings: The settings.
             origins: The origins.
         """
-        super().__init__(_in_memory(rows), lambda: iter(()), settings)
+        super().__init__(in_memory(rows), lambda: iter(()), settings)
         self._origins = list(origins)
 
     @cached_property
@@ -222,14 +221,3 @@ def arena_of_lake(lake: Lakehouse, settings: Settings, default: Parameters) -> A
 def _concat(frames: Iterator[pl.DataFrame]) -> pl.DataFrame | None:
     found = [frame for frame in frames if frame.height]
     return pl.concat(found) if found else None
-
-
-def _in_memory(rows: pl.DataFrame) -> Source:
-    """A frame as a source of batches with pyarrow filters."""
-    table = rows.to_arrow()
-
-    def batches(columns: Sequence[str] | None = None, filters: Any = None) -> Iterator[pl.DataFrame]:
-        found = pl.DataFrame(pl.from_arrow(table if filters is None else table.filter(filters)))
-        yield found if columns is None else found.select(columns)
-
-    return batches

@@ -42,6 +42,17 @@ class Source(Protocol):
         """Yields the rows in frames; `filters` is a pyarrow expression."""
 
 
+def in_memory(rows: pl.DataFrame) -> Source:
+    """A frame as a source: one batch of the rows that a filter leaves."""
+    table = rows.to_arrow()
+
+    def batches(columns: Sequence[str] | None = None, filters: Any = None) -> Iterator[pl.DataFrame]:
+        found = pl.DataFrame(pl.from_arrow(table if filters is None else table.filter(filters)))
+        yield found if columns is None else found.select(columns)
+
+    return batches
+
+
 @dataclass(frozen=True)
 class Sample:
     """Rows whose target date is on or before a cutoff.

@@ -19,6 +19,7 @@ from salesml_assets.reporting.style import (
     MUTED,
     PALE,
     colours,
+    emphasis,
     line_labels,
     markers,
     new_figure,
@@ -143,11 +144,9 @@ def _lines(data: ReportData, dimension: str, ticks: list[str], title: str) -> Fi
             places,
             values,
             color=palette[name],
-            linewidth=2.6 if leading else 1.4,
-            linestyle="--" if name == data.baseline and not leading else "-",
             marker=shapes[name],
             markersize=6 if leading else 4.5,
-            zorder=4 if leading else 3,
+            **emphasis(name, data.winner, data.baseline),
             label=name,
         )
         known = values[np.isfinite(values)]

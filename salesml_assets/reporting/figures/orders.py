@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from salesml_assets.language import _
 from salesml_assets.reporting.data import ReportData
 from salesml_assets.reporting.formats import algorithm_label, percent
-from salesml_assets.reporting.style import INK, colours, line_labels, new_figure, styled, value_axis
+from salesml_assets.reporting.style import INK, colours, emphasis, line_labels, new_figure, styled, value_axis
 
 
 @styled
@@ -30,11 +30,9 @@ def availability_and_stock(data: ReportData) -> Figure | None:
             cover,
             rate,
             color=palette[name],
-            linewidth=2.6 if leading else 1.4,
-            linestyle="--" if name == data.baseline and not leading else "-",
             marker="o",
             markersize=4 if leading else 3,
-            zorder=4 if leading else 3,
+            **emphasis(name, data.winner, data.baseline),
         )
         at = rows[rows["service_level"] == data.service_level]
         if not at.empty:
