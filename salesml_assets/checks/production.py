@@ -98,7 +98,7 @@ def measure_forecasts(lake: Lakehouse, settings: Settings, *, table: str) -> Ite
         {"rows": rows, "series times horizon": wanted, "rows of the fallback": fallback},
         description=f"{rows:,} rows instead of {wanted:,}",
     )
-    yield _ordered(bad, low if settings.forecast.non_negative else 0)
+    yield _ordered(bad, low, settings)
     recent = steps.tail(horizon)["y"].sum()
     ratio = total / recent if recent else float("inf")
     yield Finding(
@@ -115,11 +115,12 @@ def _in_order(pairs: Iterable[tuple[str, str]]) -> pl.Expr:
     return pl.all_horizontal(pl.col(low) <= pl.col(high) for low, high in pairs).fill_null(False)
 
 
-def _ordered(bad: int, below: int) -> Finding:
+def _ordered(bad: int, low: int, settings: Settings) -> Finding:
+    below = low if settings.forecast.non_negative else 0
     return Finding(
         "ordered_intervals",
         bad == 0 and below == 0,
-        {"rows out of order": bad, "negative": below},
+        {"rows out of order": bad, "negative": low},
         description=f"{bad:,} rows have bounds out of order, {below:,} are negative",
     )
 
@@ -152,8 +153,8 @@ def measure_totals(lake: Lakehouse, settings: Settings) -> Iterator[Finding]:
         },
         description="totals differ from the forecasts of the series",
     )
-    below = totals.select((pl.col("lo95") < 0).sum()).item() if settings.forecast.non_negative else 0
-    yield _ordered(totals.select((~_in_order(itertools.pairwise(BOUNDS_IN_ORDER))).sum()).item(), below)
+    bad, low = totals.select(bad=~_in_order(itertools.pairwise(BOUNDS_IN_ORDER)), low=pl.col("lo95") < 0).sum().row(0)
+    yield _ordered(bad, low, settings)
 
 
 def _around_order(lake: Lakehouse, table: str, settings: Settings) -> list[tuple[str, str]]:
